@@ -1,0 +1,399 @@
+"""One call on its way through: what came in, who sent it, where it goes, how it went.
+
+Everything here is plain data with slots: an `Exchange` and a `Response` are made for every call, so
+nothing is computed before somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.errors import Native, Sent
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gateway.consumers import Consumer
+
+Headers = list[tuple[bytes, bytes]]
+"""(lower-case name, value) in the order received."""
+
+
+class Outcome(StrEnum):
+    """How an answer ended. Told once to every `Response.on_end` callback."""
+
+    COMPLETE = "complete"  # the last byte was handed to the caller's connection
+    CANCELLED = "cancelled"  # the caller left: neither success nor failure
+    FAILED = "failed"  # the upstream broke off in the middle of the body
+    DISCARDED = "discarded"  # a policy put another answer in its place
+
+
+class Stream:
+    """A body that arrives in pieces: one producer feeds it, one consumer reads it.
+
+    The producer is paused when more than `high` bytes wait and resumed when fewer than a quarter of
+    that do, so memory stays bounded whatever the body's size.
+    """
+
+    __slots__ = ("_chunks", "_error", "_paused", "_waiter", "closed", "ended", "high", "on_close", "on_pause",
+                 "on_read", "on_resume", "size")
+
+    def __init__(
+        self,
+        *,
+        on_pause: Callable[[], None] | None = None,
+        on_resume: Callable[[], None] | None = None,
+        on_close: Callable[[], None] | None = None,
+        on_read: Callable[[], None] | None = None,
+        high: int = 256 * 1024,
+    ) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._error: BaseException | None = None
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.ended = False
+        """The producer has fed everything (some of it may still wait to be read)."""
+        self.closed = False
+        """The consumer wants no more."""
+        self.size = 0
+        """Bytes waiting to be read."""
+        self.high = high
+        self.on_pause = on_pause
+        self.on_resume = on_resume
+        self.on_close = on_close
+        self.on_read = on_read
+        """Called before the first read: the edge sends `100 Continue` then."""
+
+    # The producer's side: none of these waits.
+
+    def feed(self, data: bytes) -> None:
+        """Add a piece; after the consumer closed, it is dropped."""
+        if self.closed:
+            return
+        self._chunks.append(data)
+        self.size += len(data)
+        if self.size > self.high and not self._paused:
+            self._paused = True
+            if self.on_pause is not None:
+                self.on_pause()
+        self._wake()
+
+    def end(self) -> None:
+        """Say that the body is complete."""
+        self.ended = True
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Say that the body broke off; the reader gets `error` after what has already arrived."""
+        if not self.ended:
+            self._error = error
+            self.ended = True
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # The consumer's side.
+
+    async def read(self) -> bytes:
+        """The next piece, `b""` at the end; raises what the producer failed with."""
+        if self.on_read is not None:
+            on_read, self.on_read = self.on_read, None
+            on_read()
+        while not self._chunks:
+            if self.ended:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = self._chunks.popleft()
+        self.size -= len(data)
+        if self._paused and self.size <= self.high // 4:
+            self._paused = False
+            if self.on_resume is not None:
+                self.on_resume()
+        return data
+
+    async def read_up_to(self, limit: int) -> tuple[bytes, bool]:
+        """Read until the end or until more than `limit` bytes came: (what came, whether that is all)."""
+        parts: list[bytes] = []
+        count = 0
+        while data := await self.read():
+            parts.append(data)
+            count += len(data)
+            if count > limit:
+                return b"".join(parts), False
+        return b"".join(parts), True
+
+    def unread(self, data: bytes) -> None:
+        """Put `data` back in front of what still waits."""
+        if data:
+            self._chunks.appendleft(data)
+            self.size += len(data)
+
+    def close(self) -> None:
+        """Want no more: the producer is told once and may drop its connection."""
+        if self.closed:
+            return
+        self.closed = True
+        self._chunks.clear()
+        self.size = 0
+        if self.on_close is not None:
+            self.on_close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "ended" if self.ended else "paused" if self._paused else "open"
+        return f"<Stream {state}, {self.size} bytes waiting>"
+
+
+Body = bytes | Stream
+
+
+class Tunnel(Protocol):
+    """The upstream's half of an upgraded connection (WebSocket): bytes both ways, no more HTTP."""
+
+    received: Stream
+    """Bytes the upstream sends; reading them applies backpressure to it."""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes to the upstream; waits while its socket is full."""
+
+    def close(self) -> None:
+        """Drop the upstream connection. Idempotent."""
+
+
+class Attempt:
+    """One try at one target. Times are `time.perf_counter_ns()`; 0 where the event did not happen."""
+
+    __slots__ = ("connected_ns", "ended_ns", "error", "head_ns", "request_bytes", "response_bytes", "reused", "sent",
+                 "span_id", "started_ns", "status", "target")
+
+    def __init__(self, target: str, span_id: str, started_ns: int) -> None:
+        self.target = target
+        """The target's origin, `http://127.0.0.1:9201`."""
+        self.span_id = span_id
+        self.started_ns = started_ns
+        self.connected_ns = 0
+        """When a connection was in hand, new or from the pool."""
+        self.head_ns = 0
+        """When the head of the answer was complete."""
+        self.ended_ns = 0
+        self.status = 0
+        self.error = ""
+        """`UpstreamError.reason`, or empty."""
+        self.sent = Sent.NO
+        self.reused = False
+        self.request_bytes = 0
+        self.response_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.target} {self.status or self.error or 'under way'}>"
+
+
+class Exchange:
+    """One call: the request, then everything that is found out about it."""
+
+    __slots__ = (
+        "admit_target", "attempts", "attributes", "authority", "body", "body_bytes", "cache_status", "client", "code",
+        "consumer", "credential", "deadline", "decisions", "ended_ns", "headers", "http_version", "marks", "method", "native", "params", "parent_id", "path", "peer", "peer_certificate", "query", "received_ns",
+        "route", "scheme", "sampled", "span_id", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: Headers | None = None,
+        body: Body = b"",
+        scheme: str = "http",
+        authority: str = "",
+        http_version: str = "1.1",
+        client: str = "127.0.0.1",
+        peer: str = "127.0.0.1",
+        received_ns: int = 0,
+    ) -> None:
+        # The request, as the edge found it.
+        self.method = method
+        self.path = path
+        """The one canonical path, percent-encoded: matched, authorised, logged and forwarded."""
+        self.query = query
+        """The raw query without `?`."""
+        self.headers: Headers = [] if headers is None else headers
+        """End-to-end request headers; hop-by-hop ones and untrusted forwarding ones are gone."""
+        self.body = body
+        """All of it where it arrived with the head, else a `Stream`."""
+        self.scheme = scheme
+        self.authority = authority
+        """The Host the caller asked for, lower-case, with its port where given."""
+        self.http_version = http_version
+        self.client = client
+        """The true client address, canonical text."""
+        self.peer = peer
+        """The socket's other end: the client, or the proxy in front."""
+        self.peer_certificate: bytes | None = None
+        """DER of the client's certificate, where TLS ended here and it gave one."""
+        self.received_ns = received_ns
+        self.upgrade = False
+        """The caller asks for WebSocket."""
+        # Tracing (W3C trace context).
+        self.trace_id = ""
+        self.span_id = ""
+        """The SERVER span's."""
+        self.parent_id = ""
+        self.tracestate = ""
+        self.sampled = True
+        # What is found out on the way.
+        self.route: Any = None
+        """The `gateway.routing.Route` that won."""
+        self.params: dict[str, str] | None = None
+        """What `:name` and `*` of the route's path stood for."""
+        self.consumer: Consumer | None = None
+        self.credential = ""
+        """How the consumer was recognised: api_key, jwt, ..."""
+        self.target = ""
+        """Path and query as forwarded, after the route's rewrite."""
+        self.deadline: float | None = None
+        """`loop.time()` after which nobody waits for the answer any more."""
+        self.admit_target: Callable[[str], bool] | None = None
+        """A per-target breaker's veto: balancing asks it before it picks a target."""
+        self.tls_identity: ssl.SSLContext | None = None
+        """TLS context with the client certificate `upstream_auth` wants shown; None for the upstream's own."""
+        self.attempts: list[Attempt] = []
+        self.marks: list[int] = []
+        """`perf_counter_ns()` at the entrance of each policy, in order of entering: index, time, index, ..."""
+        self.decisions: list[tuple[str, str, str]] = []
+        """(policy, decision, detail): what a policy did that is worth a span."""
+        self.attributes: dict[str, str | int | float | bool] = {}
+        self.cache_status = ""
+        """hit, stale, miss, revalidated, bypass; empty without a cache."""
+        self.code = ""
+        """The canonical code of what went wrong; empty for success."""
+        self.native: Native | None = None
+        """A provider's own words about its error."""
+        self.body_bytes = 0
+        """Request body bytes received."""
+        self.ended_ns = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, `name` in lower case; None without one."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """All values of a header, in order."""
+        return [value for key, value in self.headers if key == name]
+
+    def drop_header(self, name: bytes) -> None:
+        """Remove every occurrence of a header."""
+        self.headers = [item for item in self.headers if item[0] != name]
+
+    def set_header(self, name: bytes, value: bytes) -> None:
+        """Leave exactly one occurrence of a header."""
+        self.drop_header(name)
+        self.headers.append((name, value))
+
+    def decide(self, policy: str, decision: str, detail: str = "") -> None:
+        """Record that a policy did something worth a span: refused, hit, retried, would_refuse."""
+        self.decisions.append((policy, decision, detail))
+
+    async def buffer_body(self, limit: int = 64 * 1024) -> bytes | None:
+        """The whole request body if it has at most `limit` bytes, else None; nothing of it is lost."""
+        if isinstance(self.body, Stream):
+            stream = self.body
+            data, complete = await stream.read_up_to(limit)
+            if not complete:
+                stream.unread(data)
+                return None
+            self.body = data
+        return self.body if len(self.body) <= limit else None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} {self.path} from {self.client}, {len(self.attempts)} attempts>"
+
+
+class Response:
+    """An answer on its way back. Its head is complete; its body may still arrive."""
+
+    __slots__ = ("_callbacks", "body", "code", "ended", "headers", "kind", "status", "tunnel")
+
+    def __init__(self, status: int, headers: Headers | None = None, body: Body = b"") -> None:
+        self.status = status
+        self.headers: Headers = [] if headers is None else headers
+        """End-to-end headers, framing ones (`content-length`, `transfer-encoding`) excepted for bytes bodies:
+        the edge frames what it writes. A `content-length` of a streamed body is kept."""
+        self.body = body
+        self.tunnel: Tunnel | None = None
+        """Set with status 101 only."""
+        self.kind = "" if status < 400 else "final" if status < 500 else "temporary"
+        """ok | business | temporary | final, as `error_codes` found; empty for an unclassified success."""
+        self.code = ""
+        """Canonical code, where `error_codes` found one."""
+        self.ended: Outcome | None = None
+        self._callbacks: list[Callable[[Outcome], None]] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, `name` in lower case; None without one."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def set_header(self, name: bytes, value: bytes) -> None:
+        """Leave exactly one occurrence of a header."""
+        self.headers = [item for item in self.headers if item[0] != name]
+        self.headers.append((name, value))
+
+    def on_end(self, callback: Callable[[Outcome], None]) -> None:
+        """Call `callback` once, at the last byte or the abort; at once where that already happened."""
+        if self.ended is not None:
+            callback(self.ended)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    def finish(self, outcome: Outcome) -> None:
+        """End the answer, innermost callback first. Idempotent: the first outcome stands."""
+        if self.ended is not None:
+            return
+        self.ended = outcome
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(outcome)
+
+    def discard(self) -> None:
+        """Give this answer up for another one: its connection is freed, its end is told."""
+        if isinstance(self.body, Stream):
+            self.body.close()
+        if self.tunnel is not None:
+            self.tunnel.close()
+        self.finish(Outcome.DISCARDED)
+
+    async def buffer_body(self, limit: int = 64 * 1024) -> bytes | None:
+        """The whole body if it has at most `limit` bytes, else None; nothing of it is lost."""
+        if isinstance(self.body, Stream):
+            stream = self.body
+            data, complete = await stream.read_up_to(limit)
+            if not complete:
+                stream.unread(data)
+                return None
+            self.body = data
+        return self.body if len(self.body) <= limit else None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.kind or 'ok'}, body {self.body!r:.60}>"
+

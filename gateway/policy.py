@@ -1,0 +1,100 @@
+"""The one idea: a policy meets an exchange, and decides whether and how to forward it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.errors import Refused
+from gateway.exchange import Exchange, Response
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+Forward = Callable[[Exchange], Awaitable[Response]]
+"""Send an exchange on its way, inwards: the next policy, in the end the upstream."""
+
+Mode = Literal["enforce", "shadow", "off"]
+
+
+class Policy(Protocol):
+    """A gate is a plain function that raises `Refused` or returns `forward(exchange)`.
+
+    A wrapper is an `async def` around `await forward(exchange)`. Only a policy whose config says
+    `forwards_again` may call `forward` more than once for one exchange.
+    """
+
+    def __call__(self, exchange: Exchange, forward: Forward) -> Awaitable[Response]: ...
+
+
+class PolicyConfig(BaseModel):
+    """What YAML may say about one policy: it describes and builds itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    forwards_again: ClassVar[bool] = False
+    shadows_itself: ClassVar[bool] = False
+    """True where `build` heeds `mode: shadow` itself. Else the chain sees to it: a refusal before
+    the call was forwarded is recorded as `would_refuse`, and the call passes."""
+
+    mode: Mode = "enforce"
+    """enforce: decide and act; shadow: decide, record what would have been done, let the call pass; off: absent."""
+
+    def describe(self) -> str:
+        """One English sentence, no trailing full stop: what this policy does, with its figures."""
+        raise NotImplementedError
+
+    def build(self, services: Services) -> Policy:
+        """The policy itself. All precomputation happens here, once per route and configuration."""
+        raise NotImplementedError
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        """For `gateway explain`: what it would decide, in a sentence, touching no live state.
+
+        Raises `Refused` where it would refuse; sets `exchange.consumer` where it would find one.
+        """
+        del exchange, services
+        return "passes it on"
+
+
+def chain(policies: Sequence[tuple[PolicyConfig, Policy]], forward: Forward) -> Forward:
+    """Nest policies, first one outermost, around `forward`. Built once, when the configuration is loaded."""
+    for index, (config, policy) in reversed(list(enumerate(policies))):
+        if config.mode == "shadow" and not config.shadows_itself:
+            policy = _shadow(config.name, policy)  # noqa: PLW2901
+        forward = _link(index, policy, forward)
+    return forward
+
+
+def _link(index: int, policy: Policy, forward: Forward) -> Forward:
+    def enter(exchange: Exchange) -> Awaitable[Response]:
+        marks = exchange.marks
+        marks.append(index)
+        marks.append(perf_counter_ns())
+        return policy(exchange, forward)
+
+    return enter
+
+
+def _shadow(name: str, policy: Policy) -> Policy:
+    async def shadow(exchange: Exchange, forward: Forward) -> Response:
+        forwarded = False
+
+        def watch(exchange: Exchange) -> Awaitable[Response]:
+            nonlocal forwarded
+            forwarded = True
+            return forward(exchange)
+
+        try:
+            return await policy(exchange, watch)
+        except Refused as refusal:
+            if forwarded:  # an inner policy's refusal, or our own after the call left: not ours to hide
+                raise
+            exchange.decide(name, "would_refuse", refusal.code)
+        return await forward(exchange)
+
+    return shadow
