@@ -1,0 +1,156 @@
+"""What YAML may say about one upstream (`upstreams.NAME`): where it is and how long it may take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gateway.units import Duration, format_duration
+
+
+def _check_url(url: str) -> str:
+    """`http://host[:port][/prefix]` or https; the prefix loses its final slash. ValueError for all else."""
+    if not url.isascii() or any(character <= " " or character in '\\"<>' for character in url):
+        raise ValueError(f"{url!r} holds characters that a URL may not: percent-encode them")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{url!r} must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("a target's URL may not hold credentials: use the upstream_auth policy")
+    if not parts.hostname or port == 0:
+        raise ValueError(f"{url!r} names no host and port to connect to")
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        raise ValueError(f"{url!r} may not hold a query or a fragment: only a path prefix")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetConfig(_Settings):
+    """One place where the upstream listens."""
+
+    url: Annotated[str, AfterValidator(_check_url)]
+    """`http://host[:port]` or `https://...`, optionally with a path that goes before every forwarded path."""
+    weight: int = Field(default=1, ge=1, le=100)
+    """Its share of the calls, relative to the other targets'."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as attempts, metrics and per-target breakers name the target."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}"
+
+
+class TimeoutConfig(_Settings):
+    """How long one attempt may take. Whichever ends first wins, `timeout` policies included."""
+
+    connect: Duration = Field(default=1.0, gt=0)
+    """From the start to a usable connection: waiting for the pool, DNS, TCP and TLS."""
+    response: Duration = Field(default=10.0, gt=0)
+    """From the last byte of the request to the complete head of the answer."""
+    idle: Duration = Field(default=30.0, gt=0)
+    """Between two bytes of a body."""
+    total: Duration = Field(default=30.0, gt=0)
+    """From the start to the last byte of the answer."""
+
+
+class PoolConfig(_Settings):
+    """The keep-alive connections of one target, in one worker."""
+
+    max_connections: int = Field(default=256, ge=1, le=65_536)
+    idle_timeout: Duration = Field(default=30.0, gt=0)
+    """How long an unused connection is kept. Less than the upstream's own limit spares stale ones."""
+
+
+class HealthConfig(_Settings):
+    """Active health: every target is probed with a GET, and left alone while it fails."""
+
+    path: str = Field(pattern=r"^/[\x21-\x7e]*$")
+    every: Duration = Field(default=5.0, gt=0)
+    timeout: Duration = Field(default=2.0, gt=0)
+    status: frozenset[Annotated[int, Field(ge=100, le=599)]] = frozenset()
+    """The statuses that mean healthy; empty for 200 to 299."""
+    healthy_after: int = Field(default=1, ge=1, le=100)
+    """So many good probes in a row bring a target back."""
+    unhealthy_after: int = Field(default=2, ge=1, le=100)
+    """So many bad probes in a row take a target out."""
+
+
+class PassiveHealthConfig(_Settings):
+    """Passive health: connection failures in a row eject a target for a while."""
+
+    failures: int = Field(default=5, ge=1, le=1_000)
+    eject_for: Duration = Field(default=10.0, gt=0)
+
+
+class TlsConfig(_Settings):
+    """How an https target proves itself, and how the gateway does. Files, or PEM text itself."""
+
+    ca: str | None = None
+    """The only authorities to trust; the system's without it."""
+    server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    """The name asked for (SNI) and verified, where it is not the URL's host."""
+    certificate: str | None = None
+    """The gateway's own certificate chain."""
+    key: str | None = Field(default=None, repr=False)
+    """The private key of `certificate`."""
+    verify: Literal[True] = True
+    """Always true: a private authority goes under `ca`."""
+
+    @model_validator(mode="after")
+    def _both_halves(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("tls.certificate and tls.key belong together: give both or neither")
+        return self
+
+
+class UpstreamConfig(_Settings):
+    """A provider or the platform: one or more targets, and how they are called."""
+
+    targets: tuple[TargetConfig, ...] = Field(min_length=1)
+    timeout: TimeoutConfig = TimeoutConfig()
+    pool: PoolConfig = PoolConfig()
+    balance: Literal["round_robin", "least_request"] = "round_robin"
+    """In turn by weight, or to the target with the fewest calls under way for its weight."""
+    health: HealthConfig | None = None
+    passive_health: PassiveHealthConfig = PassiveHealthConfig()
+    http2: bool = False
+    """Speak HTTP/2: negotiated over https, with prior knowledge over http."""
+    tls: TlsConfig = TlsConfig()
+    host: Literal["target", "preserve"] = "target"
+    """The Host header: the target's own authority, or what the caller asked for."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        origins = [target.origin for target in self.targets]
+        for origin in origins:
+            if origins.count(origin) > 1:
+                raise ValueError(f"target {origin} is listed twice: give it a weight instead")
+        tls_given = self.tls != TlsConfig()
+        if tls_given and not any(origin.startswith("https:") for origin in origins):
+            raise ValueError("tls is given, but no target is https")
+        return self
+
+    def describe(self) -> str:
+        """One sentence: where calls go and how long they may take."""
+        origins = [target.origin for target in self.targets]
+        how = "in turn" if self.balance == "round_robin" else "fewest calls first"
+        where = origins[0] if len(origins) == 1 else f"{', '.join(origins)} ({how})"
+        timeout = self.timeout
+        extra = ""
+        if self.http2:
+            extra += ", over HTTP/2"
+        if self.health is not None:
+            extra += f", probed at {self.health.path} every {format_duration(self.health.every)}"
+        return (
+            f"calls {where}{extra}; connects within {format_duration(timeout.connect)}, "
+            f"answers begin within {format_duration(timeout.response)} and end within {format_duration(timeout.total)}"
+        )
