@@ -205,7 +205,7 @@ class Exchange:
 
     __slots__ = (
         "admit_target", "attempts", "attributes", "authority", "body", "body_bytes", "cache_status", "client", "code",
-        "consumer", "credential", "deadline", "decisions", "ended_ns", "headers", "http_version", "marks", "method", "native", "params", "parent_id", "path", "peer", "peer_certificate", "query", "received_ns",
+        "consumer", "credential", "deadline", "decisions", "ended_ns", "generation", "headers", "http_version", "marks", "method", "native", "params", "parent_id", "path", "peer", "peer_certificate", "query", "received_ns",
         "route", "scheme", "sampled", "span_id", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
     )  # fmt: skip
 
@@ -257,6 +257,8 @@ class Exchange:
         # What is found out on the way.
         self.route: Any = None
         """The `gateway.routing.Route` that won."""
+        self.generation: Any = None
+        """The configuration this call began with, and finishes under."""
         self.params: dict[str, str] | None = None
         """What `:name` and `*` of the route's path stood for."""
         self.consumer: Consumer | None = None
@@ -328,7 +330,7 @@ class Exchange:
 class Response:
     """An answer on its way back. Its head is complete; its body may still arrive."""
 
-    __slots__ = ("_callbacks", "body", "code", "ended", "headers", "kind", "status", "tunnel")
+    __slots__ = ("_callbacks", "body", "code", "ended", "headers", "kind", "sent_bytes", "status", "tunnel")
 
     def __init__(self, status: int, headers: Headers | None = None, body: Body = b"") -> None:
         self.status = status
@@ -342,6 +344,8 @@ class Response:
         """ok | business | temporary | final, as `error_codes` found; empty for an unclassified success."""
         self.code = ""
         """Canonical code, where `error_codes` found one."""
+        self.sent_bytes = 0
+        """Body bytes that went to the caller, as who writes the answer counts them."""
         self.ended: Outcome | None = None
         self._callbacks: list[Callable[[Outcome], None]] | None = None
 

@@ -60,29 +60,36 @@ class FakeClock(Clock):
 class State:
     """Live state of policies and upstreams that outlives a reload where its key, hence its config, did not change.
 
-    Each generation asks for what it uses; `sweep` forgets what the newest generation did not ask for.
+    A build of a new generation runs between `begin` and either `commit` or `abort`; it asks for what
+    it uses. One build at a time.
     """
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
         self._asked: set[Hashable] = set()
+        self._made: set[Hashable] = set()
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
         """The state under `key`, made by `make` where there is none yet."""
         self._asked.add(key)
         if key not in self._kept:
             self._kept[key] = make()
+            self._made.add(key)
         kept: T = self._kept[key]
         return kept
 
     def begin(self) -> None:
         """A new generation starts asking."""
         self._asked = set()
+        self._made = set()
 
-    def sweep(self) -> list[Any]:
-        """Forget what was not asked for since `begin`; returns it, so that the caller can close it."""
-        gone = [key for key in self._kept if key not in self._asked]
-        return [self._kept.pop(key) for key in gone]
+    def commit(self) -> list[Any]:
+        """The new generation serves: forget what it did not ask for; returns that, to be closed."""
+        return [self._kept.pop(key) for key in [key for key in self._kept if key not in self._asked]]
+
+    def abort(self) -> list[Any]:
+        """The new generation will not serve: forget what was made for it; returns that, to be closed."""
+        return [self._kept.pop(key) for key in self._made if key in self._kept]
 
 
 @dataclass(frozen=True, slots=True)

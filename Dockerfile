@@ -1,0 +1,25 @@
+# Built in one stage, run in another: the image holds Python, the locked packages and the gateway, nothing else.
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/gateway
+COPY requirements.lock pyproject.toml README.md ./
+RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY gateway gateway
+RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/gateway --create-home gateway
+COPY --from=build /opt/gateway /opt/gateway
+COPY routes.yaml /etc/gateway/routes.yaml
+COPY policies /etc/gateway/policies
+USER 10001
+WORKDIR /var/lib/gateway
+# Nothing is written outside of /tmp (sockets of the gateway's own processes): run with
+#   docker run --read-only --tmpfs /tmp -p 8080:8080 -v ./routes.yaml:/etc/gateway/routes.yaml:ro ...
+ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GATEWAY_CONFIG=/etc/gateway/routes.yaml
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=2s --start-period=5s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/readyz', timeout=1)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["gateway"]
+CMD ["serve", "--host", "0.0.0.0"]

@@ -1,0 +1,45 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`.
+# Everything lives in .venv; nothing is installed outside of it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo test check bench docs lock format
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.done ## make .venv with the command at .venv/bin/gateway
+
+.venv/.done: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed; `$(PYTHON)` is %d.%d. Say make PYTHON=python3.12 ..." % v)'
+	@echo "setting up .venv ..."
+	@$(PYTHON) -m venv .venv || { echo "python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## simulated providers and platform, the gateway, and a guided tour (ARGS=--once ends by itself)
+	@$(BIN)/gateway demo $(ARGS)
+
+test: setup ## all tests
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## lint, format, types, import contracts, the repository's own configuration
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/gateway check
+
+docs: setup ## write the generated parts of docs/ anew
+	@$(BIN)/python -m tests.docs.generate
+
+format: setup ## let ruff put everything in form
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+lock: ## pin dependencies anew (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock

@@ -1,0 +1,163 @@
+"""The admin port: health, readiness, metrics and the API that the command line speaks. A Starlette application.
+
+Loopback by default; on any other address every call needs the bearer token. State changes by POST only,
+and only with a JSON content type, which no cross-site form can send.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway import __version__
+from gateway.channel import ChannelClosed, RemoteError
+from gateway.metrics import render
+from gateway.supervisor import Supervisor
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_OPEN = frozenset({"/healthz", "/readyz"})
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody from outside this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Admin:
+    """The endpoints, over one supervisor. `token` is empty on loopback only."""
+
+    def __init__(self, supervisor: Supervisor, token: str = "") -> None:
+        self.supervisor = supervisor
+        self.token = token
+
+    def app(self) -> Starlette:
+        """The application to serve."""
+        routes = [
+            ("/healthz", self.healthz, ["GET"]),
+            ("/readyz", self.readyz, ["GET"]),
+            ("/metrics", self.metrics, ["GET"]),
+            ("/api/status", self.status, ["GET"]),
+            ("/api/traces", self.traces, ["GET"]),
+            ("/api/traces/{id}", self.trace, ["GET"]),
+            ("/api/reload", self.reload, ["POST"]),
+            ("/api/cache/purge", self.purge, ["POST"]),
+        ]
+        return Starlette(routes=[Route(path, self._guard(endpoint), methods=verbs) for path, endpoint, verbs in routes])
+
+    def _guard(self, endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            refusal = self._refusal(request)
+            response = refusal if refusal is not None else await endpoint(request)
+            response.headers["cache-control"] = "no-store"
+            response.headers["x-content-type-options"] = "nosniff"
+            response.headers["content-security-policy"] = "default-src 'none'; frame-ancestors 'none'"
+            return response
+
+        return guarded
+
+    def _refusal(self, request: Request) -> Response | None:
+        if request.url.path in _OPEN:
+            return None
+        if self.token:
+            given = request.headers.get("authorization", "")
+            if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+                return _problem(401, "a bearer token is needed: the one of server.admin.token", {"www-authenticate": "Bearer"})
+        elif request.headers.get("host", "").rsplit(":", 1)[0].lower() not in _LOCAL_NAMES:
+            return _problem(403, "without a token the admin port answers to localhost only")  # DNS rebinding
+        if request.method == "POST" and request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return _problem(415, "say content-type: application/json")
+        return None
+
+    async def healthz(self, _request: Request) -> Response:
+        """The process lives."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        """Calls are welcome: every worker serves and no drain has begun."""
+        if self.supervisor.ready:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("draining\n" if self.supervisor.draining else "starting\n", 503)
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus text format."""
+        text = render(await self.supervisor.samples())
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def status(self, _request: Request) -> Response:
+        """Generation, workers, upstreams, what went wrong at the last reload."""
+        gateway = self.supervisor
+        workers = []
+        for worker in gateway.workers.values():
+            try:
+                workers.append(await worker.channel.request("status", timeout=5))
+            except (ChannelClosed, RemoteError, TimeoutError) as error:
+                workers.append({"pid": worker.process.pid, "error": str(error)})
+        return JSONResponse({
+            "version": __version__,
+            "generation": gateway.generation,
+            "ready": gateway.ready,
+            "draining": gateway.draining,
+            "config": str(gateway.path),
+            "fingerprint": gateway.config.fingerprint,
+            "last_reload_error": gateway.last_reload_error,
+            "uptime_seconds": round(time.time() - gateway.started_unix, 3),
+            "workers": workers,
+        })  # fmt: skip
+
+    async def traces(self, request: Request) -> Response:
+        """The traces kept, newest first: `?errors=1&slow=1&route=NAME&limit=20`."""
+        query = request.query_params
+        return await self._ask(
+            "traces",
+            errors="errors" in query,
+            slow="slow" in query,
+            route=query.get("route") or None,
+            limit=int(query.get("limit", "20")) if query.get("limit", "20").isdecimal() else 20,
+        )
+
+    async def trace(self, request: Request) -> Response:
+        """One trace by its id or the beginning of it."""
+        return await self._ask("trace", id=request.path_params["id"])
+
+    async def _ask(self, op: str, **payload: Any) -> Response:
+        assert self.supervisor.observer is not None
+        try:
+            answer = await self.supervisor.observer.ask(op, **payload)
+        except (OSError, TimeoutError, EOFError) as error:
+            return _problem(503, f"the observer does not answer ({type(error).__name__}); calls are not affected")
+        return JSONResponse(answer, 404 if answer is None or (isinstance(answer, dict) and "error" in answer) else 200)
+
+    async def reload(self, _request: Request) -> Response:
+        """Load the configuration now."""
+        changes = await self.supervisor.reload()
+        error = self.supervisor.last_reload_error
+        body = {"generation": self.supervisor.generation, "changes": changes, "error": error}
+        return JSONResponse(body, 422 if error else 200)
+
+    async def purge(self, request: Request) -> Response:
+        """Forget cached answers: `{"route": NAME}` or `{"tag": NAME}`."""
+        try:
+            body = await request.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or len(body) != 1 or not {"route", "tag"} >= body.keys():
+            return _problem(400, 'say {"route": "NAME"} or {"tag": "NAME"}')
+        counts = await self.supervisor.tell("purge", body)
+        return JSONResponse({"purged": sum(count for count in counts if isinstance(count, int))})
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    body = {"type": "about:blank", "status": status, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -1,0 +1,111 @@
+"""Commands that ask a running gateway: traces, status, reload, purge."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+
+class AdminError(Exception):
+    """The admin port gave no good answer; the message says what to do."""
+
+
+def ask(admin: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """GET `path`, or POST `body` to it; the JSON that came back. Raises `AdminError`."""
+    headers = {"accept": "application/json"}
+    if token := os.environ.get("GATEWAY_ADMIN_TOKEN"):
+        headers["authorization"] = f"Bearer {token}"
+    data = None
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers["content-type"] = "application/json"
+    request = urllib.request.Request(admin.rstrip("/") + path, data, headers)  # noqa: S310 - the operator's own URL
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # HTTP_PROXY is not for this machine's own port
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code in (404, 422):
+            return json.load(error)
+        detail = error.read(2000).decode(errors="replace")
+        raise AdminError(f"{admin} answers {error.code}: {detail}") from None
+    except (OSError, ValueError) as error:
+        raise AdminError(
+            f"no gateway answers on {admin} ({getattr(error, 'reason', error)}); "
+            "start one with `gateway serve`, or say --admin http://HOST:PORT"
+        ) from None
+
+
+def _asked(args: argparse.Namespace, path: str, body: dict[str, Any] | None = None) -> Any:
+    try:
+        return ask(args.admin, path, body)
+    except AdminError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def show_traces(args: argparse.Namespace) -> int:
+    """`gateway traces [ID]`: one waterfall, or a list. Exit status 1 where nothing matches."""
+    from gateway.observer.waterfall import render_list, render_trace
+
+    if args.id:
+        trace = _asked(args, f"/api/traces/{urllib.parse.quote(args.id, safe='')}")
+        if not trace or "error" in trace:
+            print(f"no trace begins with {args.id}; the gateway keeps the last few thousand only", file=sys.stderr)
+            return 1
+        print(json.dumps(trace, indent=2) if args.json else render_trace(trace))
+        return 0
+    query = {"limit": args.limit}
+    query |= {name: 1 for name in ("errors", "slow") if getattr(args, name)}
+    query |= {"route": args.route} if args.route else {}
+    found = _asked(args, f"/api/traces?{urllib.parse.urlencode(query)}")
+    if args.json:
+        print(json.dumps(found, indent=2))
+    elif found:
+        print(render_list(found))
+    else:
+        print("no traces yet: make a call, or loosen the filters", file=sys.stderr)
+    return 0 if found else 1
+
+
+def show_status(args: argparse.Namespace) -> int:
+    """`gateway status`. Exit status 1 where the gateway is not ready."""
+    status = _asked(args, "/api/status")
+    if args.json:
+        print(json.dumps(status, indent=2))
+        return 0 if status["ready"] else 1
+    state = "ready" if status["ready"] else "draining" if status["draining"] else "not ready"
+    print(f"{state}: generation {status['generation']} of {status['config']}, up {status['uptime_seconds']:.0f}s")
+    for worker in status["workers"]:
+        print(f"  worker process {worker['pid']}: " + (worker.get("error") or f"{worker['connections']} connections, {worker['in_flight']} calls under way"))  # fmt: skip
+        for upstream in worker.get("upstreams", {}).values():
+            print(f"    {upstream}")
+    if status["last_reload_error"]:
+        print(f"the last reload was refused:\n{status['last_reload_error']}")
+    return 0 if status["ready"] else 1
+
+
+def tell_reload(args: argparse.Namespace) -> int:
+    """`gateway reload`. Exit status 1 where the new configuration was refused."""
+    answer = _asked(args, "/api/reload", {})
+    if args.json:
+        print(json.dumps(answer, indent=2))
+    elif answer["error"]:
+        print(f"refused, generation {answer['generation']} serves on:\n{answer['error']}", file=sys.stderr)
+    else:
+        print(f"generation {answer['generation']} serves")
+        print("".join(f"  {change}\n" for change in answer["changes"]) or "  nothing changed\n", end="")
+    return 1 if answer["error"] else 0
+
+
+def tell_purge(args: argparse.Namespace) -> int:
+    """`gateway purge --route NAME | --tag NAME`."""
+    answer = _asked(args, "/api/cache/purge", {"route": args.route} if args.route else {"tag": args.tag})
+    print(json.dumps(answer) if args.json else f"{answer['purged']} cached answers forgotten")
+    return 0

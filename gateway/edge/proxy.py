@@ -1,0 +1,80 @@
+"""What both entrances, our own edge and any ASGI server, share: find the route, run its chain, answer every error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from gateway.edge.limits import EdgeLimits
+from gateway.errors import Refused, UpstreamError
+from gateway.exchange import Exchange, Outcome, Response
+from gateway.problem import problem_of
+
+if TYPE_CHECKING:
+    from gateway.generation import Generation
+    from gateway.recorder import Recorder
+
+log = logging.getLogger("gateway.edge")
+
+
+class Proxy:
+    """The current generation behind one door. Swapping `generation` is the whole of a reload here."""
+
+    __slots__ = ("generation", "limits", "recorder", "rejections")
+
+    def __init__(self, generation: Generation, recorder: Recorder) -> None:
+        self.generation = generation
+        self.limits: EdgeLimits = generation.limits
+        self.recorder = recorder
+        self.rejections: Counter[str] = Counter()
+
+    def swap(self, generation: Generation) -> Generation:
+        """Serve `generation` from the next request on; returns the one before, whose calls go on under it."""
+        before, self.generation = self.generation, generation
+        self.limits = generation.limits
+        return before
+
+    def find(self, exchange: Exchange) -> None:
+        """Set `route`, `params` and `target`, or raise `Refused`: ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, HTTPS_REQUIRED."""
+        generation = self.generation
+        route, params = generation.router.find(exchange.method, exchange.path, exchange.authority)
+        if route.require_tls and exchange.scheme != "https":
+            raise Refused("HTTPS_REQUIRED", f"route {route.name} takes HTTPS only")
+        exchange.params = params
+        exchange.target = route.target(exchange.path, params, exchange.query)
+        exchange.route = route
+        exchange.generation = generation
+        generation.in_flight += 1
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The answer to a call, whatever happens: every error but a cancellation becomes problem+json."""
+        try:
+            if exchange.route is None:
+                self.find(exchange)
+            response: Response = await exchange.route.forward(exchange)
+        except (Refused, UpstreamError) as error:
+            return problem_of(exchange, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("route %s failed", exchange.route and exchange.route.name)
+            return problem_of(exchange, error)
+        return response
+
+    def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
+        """The call is over: record it. Exactly once per exchange; `response` is None where the caller left first."""
+        exchange.ended_ns = perf_counter_ns()
+        generation = exchange.generation
+        if generation is not None:
+            generation.leave()
+        if response is None:
+            self.recorder.record(exchange, 499, 0, outcome)
+        else:
+            self.recorder.record(exchange, response.status, response.sent_bytes, outcome)
+
+    def rejected(self, code: str) -> None:
+        """Count a request too broken to become an exchange."""
+        self.rejections[code] += 1

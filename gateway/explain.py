@@ -1,0 +1,123 @@
+"""What would happen to a call: the route and why, every policy in a sentence, where it would go. Touches no live state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.config import Config
+from gateway.errors import CODES, Refused, UpstreamError
+from gateway.exchange import Exchange
+from gateway.routing import Router
+from gateway.services import Answer, RouteFacts, Services
+from gateway.stores import Stores
+
+
+class NoControl:
+    """A control plane that reaches nothing: explaining makes no calls."""
+
+    async def request(self, method: str, url: str, **_more: Any) -> Answer:
+        """Refuse to call out."""
+        from gateway.errors import Sent
+
+        raise UpstreamError("UPSTREAM_UNREACHABLE", f"explain makes no calls ({method} {url})", sent=Sent.NO)
+
+
+@dataclass(slots=True)
+class PolicyStep:
+    """One policy of the winning route."""
+
+    name: str
+    says: str
+    """What it does, in a sentence."""
+    decides: str
+    """What it would decide about this call."""
+    refuses: str = ""
+    """The code it would refuse with."""
+    mode: str = "enforce"
+    where: str = ""
+    """file:line of its YAML."""
+
+
+@dataclass(slots=True)
+class Explanation:
+    """The whole answer, for text and JSON."""
+
+    request: str
+    route: str = ""
+    why: list[str] = field(default_factory=list)
+    policies: list[PolicyStep] = field(default_factory=list)
+    upstream: str = ""
+    target: str = ""
+    consumer: str = ""
+    refused: str = ""
+    """The code of the first refusal; empty where the call would be forwarded."""
+
+
+async def explain(config: Config, exchange: Exchange) -> Explanation:
+    """Walk a call through the configuration without making it."""
+    told = Explanation(f"{exchange.method} {exchange.path} from {exchange.client}")
+    router = Router(config)
+    try:
+        route, params = router.find(exchange.method, exchange.path, exchange.authority)
+    except Refused as refusal:
+        told.refused = refusal.code
+        told.why = [f"{refusal.detail or CODES[refusal.code].title} ({refusal.code})", *router.why(exchange.method, exchange.path, exchange.authority)]
+        return told
+    exchange.route, exchange.params = route, params
+    told.route = route.name
+    told.why = router.why(exchange.method, exchange.path, exchange.authority)
+    if route.require_tls and exchange.scheme != "https":
+        told.refused = "HTTPS_REQUIRED"
+    services = Services(control=NoControl(), stores=Stores(), consumers=config.callers)
+    mine = replace(services, route=RouteFacts(route.name, route.upstream, route.provider, route.stream))
+    for policy, where in zip(route.policies, route.marks, strict=True):
+        step = PolicyStep(policy.name, policy.describe(), "", mode=policy.mode, where=where)
+        told.policies.append(step)
+        if policy.mode == "off":
+            step.decides = "is off"
+            continue
+        try:
+            step.decides = await policy.foresee(exchange, mine)
+        except Refused as refusal:
+            step.refuses = refusal.code
+            step.decides = f"would refuse: {refusal.detail or CODES[refusal.code].title}"
+            if policy.mode == "enforce" and not told.refused:
+                told.refused = refusal.code
+    try:
+        target = route.target(exchange.path, params, exchange.query)
+    except Refused as refusal:
+        told.refused = told.refused or refusal.code
+        target = ""
+    upstream = config.upstreams[route.upstream]
+    told.consumer = exchange.consumer.name if exchange.consumer else ""
+    told.upstream = f"{route.upstream}: {upstream.describe()}"
+    told.target = target
+    return told
+
+
+def render(told: Explanation) -> str:
+    """The explanation for a terminal, as plain text."""
+    lines = [told.request, ""]
+    if told.route:
+        lines.append(f"Route {told.route}")
+    lines += [f"  {reason}" for reason in told.why]
+    if told.policies:
+        lines += ["", "Policies, outermost first"]
+    stopped = False
+    for number, step in enumerate(told.policies, 1):
+        mode = "" if step.mode == "enforce" else f" [{step.mode}]"
+        lines.append(f"  {number}. {step.name}{mode}: {step.says}  ({step.where})")
+        mark = "✗" if step.refuses else "·"
+        code = f" [{step.refuses}]" if step.refuses else ""
+        reached = "not reached; " if stopped else ""
+        lines.append(f"     {mark} {reached}{step.decides}{code}")
+        stopped = stopped or (bool(step.refuses) and step.mode == "enforce")
+    lines.append("")
+    if told.refused:
+        code = CODES[told.refused]
+        lines.append(f"The caller would get {code.status} {told.refused}: {code.title}. Nothing would be sent.")
+    else:
+        lines.append(f"The call would go to {told.upstream}")
+        lines.append(f"  as {told.request.split()[0]} {told.target}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,108 @@
+"""One configuration, built: routes with their chains, upstreams with their pools. Serves until the next one swaps in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.config import Config
+from gateway.edge.limits import EdgeLimits
+from gateway.metrics import Metrics
+from gateway.policy import chain
+from gateway.routing import Router
+from gateway.services import Clock, ControlClient, RouteFacts, Services, State
+from gateway.stores import Stores
+from gateway.upstream import Upstream
+
+log = logging.getLogger("gateway")
+
+
+@dataclass
+class World:
+    """What outlives a generation: one per worker."""
+
+    control: ControlClient
+    stores: Stores
+    clock: Clock = field(default_factory=Clock)
+    state: State = field(default_factory=State)
+    metrics: Metrics = field(default_factory=Metrics)
+    tasks: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    def background(self, work: Awaitable[Any]) -> None:
+        """Run `work` beside the calls; its failure is logged, never lost."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background work failed: %s", error, exc_info=error)
+
+
+class Generation:
+    """A built configuration. `leave` is called as each of its calls ends; the last one after `retire` closes it."""
+
+    def __init__(self, number: int, config: Config, world: World) -> None:
+        self.number = number
+        self.config = config
+        self.world = world
+        self.in_flight = 0
+        self.limits = EdgeLimits.of(config.server)
+        self.retired: Callable[[], None] | None = None
+        world.state.begin()
+        self.upstreams = {name: self._upstream(name) for name in config.upstreams}
+        services = Services(
+            control=world.control,
+            stores=world.stores,
+            clock=world.clock,
+            state=world.state,
+            metrics=world.metrics,
+            consumers=config.callers,
+            upstreams=self.upstreams,
+            background=world.background,
+        )
+        self.router = Router(config)
+        for route in self.router.routes:
+            facts = RouteFacts(route.name, route.upstream, route.provider, route.stream)
+            mine = replace(services, route=facts)
+            policies = [(policy, policy.build(mine)) for policy in route.policies if policy.mode != "off"]
+            route.forward = chain(policies, self.upstreams[route.upstream])
+
+    def _upstream(self, name: str) -> Upstream:
+        config = self.config.upstreams[name]
+        key = ("upstream", name, config.model_dump_json())
+        return self.world.state.keep(
+            key, lambda: Upstream(name, config, metrics=self.world.metrics, control=self.world.control)
+        )
+
+    def start(self) -> list[Any]:
+        """Begin serving: probes run. Returns the state that only earlier generations used, to be closed."""
+        for upstream in self.upstreams.values():
+            upstream.start()
+        return self.world.state.commit()
+
+    def leave(self) -> None:
+        """One call of this generation ended."""
+        self.in_flight -= 1
+        if self.in_flight == 0 and self.retired is not None:
+            self.retired()
+
+    def retire(self, gone: list[Any]) -> None:
+        """Serve no new call; close what is `gone` when the last call under way has ended."""
+
+        def close() -> None:
+            self.retired = None
+            for thing in gone:
+                if isinstance(thing, Upstream):
+                    self.world.background(thing.close())
+
+        self.retired = close
+        if self.in_flight == 0:
+            close()
+
+    def __repr__(self) -> str:
+        return f"<Generation {self.number}: {len(self.router.routes)} routes, {self.in_flight} calls under way>"

@@ -1,0 +1,81 @@
+"""`gateway serve`: the configuration, the supervisor, the admin port, one banner."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from gateway.admin import Admin, is_loopback
+from gateway.config import Config, ConfigError, load, render_findings
+from gateway.logs import set_up
+from gateway.supervisor import Supervisor
+
+
+class _AdminServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the supervisor owns signals."""
+
+    def install_signal_handlers(self) -> None:
+        """Do nothing."""
+
+    def capture_signals(self) -> Any:
+        """Capture nothing."""
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+def _loads(args: argparse.Namespace) -> Config | None:
+    try:
+        return load(args.config, os.environ)
+    except ConfigError as error:
+        print(render_findings(error.findings, color=sys.stderr.isatty()), end="", file=sys.stderr)
+        return None
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Run until told to stop. Exit status 1 for a configuration that cannot serve, 2 for unusable addresses."""
+    config = _loads(args)
+    if config is None:
+        return 1
+    if args.workers < 1:
+        print("--workers must be at least 1", file=sys.stderr)
+        return 2
+    token = config.server.admin.token.get_secret_value() if config.server.admin.token else ""
+    if not token and not is_loopback(args.admin_host):
+        print(f"--admin-host {args.admin_host} is reachable from outside: set server.admin.token first", file=sys.stderr)
+        return 2
+    set_up(config.telemetry.logs.level, config.telemetry.logs.format)
+    return uvloop.run(_serve(args, config, token))
+
+
+async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
+    supervisor = Supervisor(args.config, config, os.environ, workers=args.workers)
+    host = args.host or config.server.host
+    try:
+        port = supervisor.listen(host, args.port)
+        family = socket.AF_INET6 if ":" in args.admin_host else socket.AF_INET
+        admin_socket = socket.create_server((args.admin_host, args.admin_port), family=family)
+    except OSError as error:
+        print(f"cannot listen: {error.strerror}. Is another gateway running? Try --port 0 --admin-port 0", file=sys.stderr)
+        return 2
+    admin_port = admin_socket.getsockname()[1]
+    app = Admin(supervisor, token).app()
+    admin = _AdminServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False))
+    admin_task = asyncio.create_task(admin.serve([admin_socket]))
+    await supervisor.start()
+    print(
+        f"gateway serves {len(config.routes)} routes on http://{host}:{port} with {args.workers} worker"
+        f"{'s' if args.workers > 1 else ''}; admin on http://{args.admin_host}:{admin_port}",
+        flush=True,
+    )
+    await supervisor.stopped.wait()
+    admin.should_exit = True
+    await admin_task
+    return 0

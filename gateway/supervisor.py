@@ -1,0 +1,256 @@
+"""Owns signals, workers and observer: starts them, restarts them, reloads them in step, drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import watchfiles
+
+from gateway.channel import ChannelClosed, RemoteError
+from gateway.config import Config, ConfigError, diff, load
+from gateway.metrics import Metrics, Sample, merge
+from gateway.processes import ObserverProcess, WorkerProcess
+
+log = logging.getLogger("gateway.supervisor")
+_RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before a child that keeps dying is started again, per death in a row."""
+
+
+class Supervisor:
+    """One running gateway."""
+
+    def __init__(self, path: Path, config: Config, environ: Mapping[str, str], *, workers: int = 1) -> None:
+        self.path = path
+        self.config = config
+        self.environ = environ
+        self.generation = 1
+        self.draining = False
+        self.started_unix = time.time()
+        self.last_reload_error = ""
+        self.listeners: list[socket.socket] = []
+        self.workers: dict[int, WorkerProcess] = {}
+        self.count = workers
+        self.observer: ObserverProcess | None = None
+        self.stopped = asyncio.Event()
+        self.metrics = Metrics()
+        self._buried: list[Sample] = []
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._runtime = tempfile.TemporaryDirectory(prefix="gateway-")  # mode 0700
+        self._generation_gauge = self.metrics.gauge("gateway_config_generation", "Configuration generation that serves.")
+        self._reloads = self.metrics.counter("gateway_config_reloads_total", "Reloads by result.", ("result",))
+        self._restarts = self.metrics.counter("gateway_restarts_total", "Children started again after dying.", ("child",))
+        self.metrics.gauge("gateway_workers", "Workers that serve.").watch(
+            lambda: sum(worker.ready for worker in self.workers.values())
+        )
+
+    # Starting and stopping.
+
+    def listen(self, host: str, port: int) -> int:
+        """Open the listening socket all workers share; returns its port. Raises `OSError`."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=4096)
+        listener.setblocking(False)
+        self.listeners.append(listener)
+        self.port: int = listener.getsockname()[1]
+        return self.port
+
+    async def start(self) -> None:
+        """Start the observer and the workers, and begin to watch them and the configuration."""
+        self.observer = ObserverProcess(Path(self._runtime.name), self._observer_settings())
+        await self.observer.spawn()
+        await self.observer.listening()
+        await asyncio.gather(*(self._start_worker(number) for number in range(self.count)))
+        self._generation_gauge.set(self.generation)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._on_stop)
+        self._go(self._watch_observer())
+        self._go(self._watch_files())
+        self._go(self._listen_to_workers())
+
+    def _go(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("supervisor: %s", error, exc_info=error)
+
+    def _on_hangup(self) -> None:
+        self._go(self.reload())
+
+    def _on_stop(self) -> None:
+        if self.draining:
+            log.warning("told to stop again: cutting what is left")
+            for worker in self.workers.values():
+                self._go(worker.kill())
+        else:
+            self._go(self.stop())
+
+    async def stop(self) -> None:
+        """Drain: not ready, `Connection: close`, listeners closed, calls ended or cut, children gone."""
+        self.draining = True
+        drain = self.config.server.drain
+        log.info("draining: %gs until the listeners close, then %gs for calls under way", drain.delay, drain.grace)
+        for worker in self.workers.values():
+            with contextlib.suppress(ChannelClosed, RemoteError, TimeoutError):
+                await worker.channel.request("begin_drain")
+        await asyncio.sleep(drain.delay)
+        for listener in self.listeners:
+            listener.close()
+        await asyncio.gather(*(worker.stop(drain.grace) for worker in self.workers.values()))
+        if self.observer is not None:
+            await self.observer.stop()
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._runtime.cleanup()
+        self.stopped.set()
+
+    # Children.
+
+    async def _start_worker(self, number: int) -> None:
+        assert self.observer is not None
+        worker = await WorkerProcess.spawn(number, self.listeners, self.observer.records_path)
+        async with self._reloading:  # a worker that starts during a reload starts with what comes out of it
+            await worker.bring_up(self.generation, self.config)
+            self.workers[number] = worker
+        self._go(self._watch_worker(worker))
+
+    async def _watch_worker(self, worker: WorkerProcess) -> None:
+        status = await worker.process.wait()
+        worker.ready = False
+        if self.draining:
+            return
+        log.error("worker %d (process %d) died with status %s: starting it again", worker.number, worker.process.pid, status)
+        self._restarts.add(("worker",))
+        self._bury(worker)
+        await worker.channel.close()
+        for attempt in range(1_000_000):
+            await asyncio.sleep(_RESTART_PAUSES[min(attempt, len(_RESTART_PAUSES) - 1)])
+            if self.draining:
+                return
+            try:
+                await self._start_worker(worker.number)
+            except (OSError, ChannelClosed, RemoteError, TimeoutError) as error:
+                log.error("worker %d cannot start: %s", worker.number, error)  # noqa: TRY400 - the cause is told
+            else:
+                return
+
+    def _bury(self, worker: WorkerProcess) -> None:
+        """Keep a dead worker's counts, so that sums never fall; what it had in flight is gone."""
+        counts = [sample for sample in worker.samples if sample[1] != "gauge"]
+        self._buried = merge([self._buried, counts])
+        worker.samples = []
+
+    async def _watch_observer(self) -> None:
+        assert self.observer is not None and self.observer.process is not None
+        deaths = 0
+        while True:
+            started = time.monotonic()
+            status = await self.observer.process.wait()
+            if self.draining:
+                return
+            deaths = deaths + 1 if time.monotonic() - started < 10 else 0
+            log.error("observer died with status %s: starting it again; calls go on", status)
+            self._restarts.add(("observer",))
+            await asyncio.sleep(_RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)])
+            await self.observer.spawn()
+
+    async def _listen_to_workers(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            await asyncio.gather(*(worker.hear() for worker in list(self.workers.values())))
+
+    async def samples(self) -> list[Sample]:
+        """The numbers of all workers, dead ones included, and the supervisor's own."""
+        workers = list(self.workers.values())
+        await asyncio.gather(*(worker.hear() for worker in workers))
+        return merge([self.metrics.snapshot(), self._buried, *(worker.samples for worker in workers)])
+
+    @property
+    def ready(self) -> bool:
+        """Every worker serves, and nobody told us to stop."""
+        return not self.draining and len(self.workers) == self.count and all(w.ready for w in self.workers.values())
+
+    # Reloading.
+
+    async def _watch_files(self) -> None:
+        folder = self.path.resolve().parent
+        watched = [folder, *( [folder / "policies"] if (folder / "policies").is_dir() else [])]
+        async for changes in watchfiles.awatch(*watched, recursive=False, step=50, debounce=200):
+            if any(self._matters(Path(name)) for _, name in changes):
+                await self.reload()
+
+    def _matters(self, changed: Path) -> bool:
+        return changed.name == self.path.name or (changed.suffix in (".yaml", ".yml") and changed.parent.name == "policies")
+
+    async def reload(self) -> list[str]:
+        """Load the configuration anew and swap it in, in all workers or in none.
+
+        Returns what changed, in sentences. Raises nothing: what went wrong is logged loudly, counted, and
+        kept in `last_reload_error`; the last good configuration serves on.
+        """
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(load, self.path, self.environ)
+            except ConfigError as error:
+                return self._refuse("bad_file", f"{error}")
+            changes = diff(self.config, config)
+            if config.fingerprint == self.config.fingerprint:
+                self.last_reload_error = ""
+                log.info("reload: nothing changed")
+                self._reloads.add(("unchanged",))
+                return []
+            number = self.generation + 1
+            workers = [worker for worker in self.workers.values() if worker.ready]
+            prepared = await asyncio.gather(
+                *(worker.channel.request("prepare", (number, config)) for worker in workers), return_exceptions=True
+            )
+            if errors := [e for e in prepared if isinstance(e, BaseException) and not isinstance(e, ChannelClosed)]:
+                await self._each(workers, "abort", None)
+                return self._refuse("failed", f"a worker cannot build it: {errors[0]}")
+            await self._each(workers, "commit", number)
+            self.generation, self.config = number, config
+            self._generation_gauge.set(number)
+            self._reloads.add(("ok",))
+            self.last_reload_error = ""
+            log.info("generation %d serves: %s", number, "; ".join(changes) or "no route changed")
+            return changes
+
+    @staticmethod
+    async def _each(workers: list[WorkerProcess], op: str, payload: Any) -> None:
+        """Tell all; one that cannot any more is dead or wrong, and is started anew with what serves."""
+        results = await asyncio.gather(*(w.channel.request(op, payload) for w in workers), return_exceptions=True)
+        for worker, result in zip(workers, results, strict=True):
+            if isinstance(result, BaseException) and worker.process.returncode is None:
+                log.error("%r failed to %s (%s): killing it", worker, op, result)
+                worker.ready = False
+                worker.process.kill()
+
+    async def tell(self, op: str, payload: Any) -> list[Any]:
+        """Ask all workers; the answers, or the exceptions of those that gave none."""
+        workers = list(self.workers.values())
+        return await asyncio.gather(*(w.channel.request(op, payload) for w in workers), return_exceptions=True)
+
+    def _refuse(self, result: str, message: str) -> list[str]:
+        self.last_reload_error = message
+        self._reloads.add((result,))
+        log.error("reload refused, generation %d serves on:\n%s", self.generation, message)
+        return []
+
+    def _observer_settings(self) -> dict[str, Any]:
+        return self.config.telemetry.model_dump(mode="json")

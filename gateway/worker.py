@@ -1,0 +1,160 @@
+"""One worker process: the edge, the current generation, the recorder; told what to do by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvloop
+
+from gateway.channel import Channel
+from gateway.config import Config
+from gateway.edge.proxy import Proxy
+from gateway.edge.server import EdgeServer
+from gateway.generation import Generation, World
+from gateway.recorder import Recorder
+from gateway.stores import Stores
+from gateway.upstream.control import HttpxControlClient
+
+log = logging.getLogger("gateway.worker")
+
+
+class Worker:
+    """Builds generations when told, swaps them when told, drains when told."""
+
+    def __init__(self, number: int, listeners: list[socket.socket], observer_path: str) -> None:
+        self.number = number
+        self.listeners = listeners
+        self.observer_path = observer_path
+        self.world: World | None = None
+        self.proxy: Proxy | None = None
+        self.server: EdgeServer | None = None
+        self.prepared: Generation | None = None
+        self.stopping = asyncio.Event()
+
+    async def handle(self, op: str, payload: Any) -> Any:
+        """What the supervisor may ask: an operation is a method of that name."""
+        return await getattr(self, f"do_{op}")(payload)
+
+    async def do_prepare(self, payload: tuple[int, Config]) -> int:
+        """Build generation N beside the one that serves. Nothing changes for callers yet."""
+        number, config = payload
+        if self.world is None:
+            self.world = World(control=HttpxControlClient(), stores=Stores(config.state))
+        await self.do_abort(None)
+        self.prepared = Generation(number, config, self.world)
+        return number
+
+    async def do_abort(self, _payload: Any) -> None:
+        """Forget what was prepared."""
+        if self.prepared is not None and self.world is not None:
+            gone, self.prepared.upstreams = self.world.state.abort(), {}
+            self.prepared.retire(gone)
+            self.prepared = None
+
+    async def do_commit(self, number: int) -> int:
+        """Swap the prepared generation in."""
+        generation, self.prepared = self.prepared, None
+        if generation is None or generation.number != number:
+            raise RuntimeError(f"generation {number} was not prepared")
+        gone = generation.start()
+        if self.proxy is None:
+            await self._serve(generation)
+        else:
+            self.proxy.swap(generation).retire(gone)
+        self._forget_garbage()
+        return number
+
+    async def _serve(self, generation: Generation) -> None:
+        assert self.world is not None
+        recorder = Recorder(worker=self.number, metrics=self.world.metrics)
+        await recorder.connect(self.observer_path)
+        self.proxy = Proxy(generation, recorder)
+        server = generation.config.server
+        self.server = EdgeServer(self.proxy, tls=server.tls, trusted_proxies=server.trusted_proxies,
+                                 sample=generation.config.telemetry.traces.sample)
+        for listener in self.listeners:
+            await self.server.listen(listener)
+
+    @staticmethod
+    def _forget_garbage() -> None:
+        """What a generation is made of lives long: keep the collector from walking it on every round."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
+    async def do_metrics(self, _payload: Any) -> list[Any]:
+        """This worker's numbers, cumulative since it started."""
+        return self.world.metrics.snapshot() if self.world is not None else []
+
+    async def do_status(self, _payload: Any) -> dict[str, Any]:
+        """What pages and `/readyz` want to know."""
+        generation = self.proxy.generation if self.proxy is not None else None
+        return {
+            "pid": os.getpid(),
+            "generation": generation.number if generation else 0,
+            "in_flight": generation.in_flight if generation else 0,
+            "connections": self.server.connections if self.server else 0,
+            "upstreams": {n: repr(u) for n, u in generation.upstreams.items()} if generation else {},
+        }
+
+    async def do_purge(self, payload: dict[str, str]) -> int:
+        """Forget cached answers of a route or a tag; returns how many."""
+        assert self.world is not None
+        return self.world.stores.purge(route=payload.get("route"), tag=payload.get("tag"))
+
+    async def do_reload_certificate(self, _payload: Any) -> None:
+        """Read certificate and key again."""
+        if self.server is not None:
+            self.server.reload_certificate()
+
+    async def do_begin_drain(self, _payload: Any) -> None:
+        """Answers carry `Connection: close` from now on."""
+        if self.server is not None:
+            self.server.begin_drain()
+
+    async def do_stop(self, grace: float) -> None:
+        """Close the listeners, let calls end for `grace` seconds, cut what is left, leave."""
+        if self.server is not None and self.proxy is not None:
+            self.server.close_listeners()
+            await self.server.drained(grace)
+            await self.proxy.recorder.close()
+        if self.proxy is not None:
+            for upstream in self.proxy.generation.upstreams.values():
+                await upstream.close()
+        if self.world is not None:
+            await self.world.stores.close()
+        self.stopping.set()
+
+
+async def _run(number: int, control: int, listeners: list[int], observer_path: str) -> None:
+    worker = Worker(number, [socket.socket(fileno=fd) for fd in listeners], observer_path)
+    channel = await Channel.open(socket.socket(fileno=control), worker.handle)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(name, lambda: None)  # the supervisor owns signals
+    stopped = asyncio.create_task(worker.stopping.wait())
+    orphaned = asyncio.create_task(channel.closed.wait())
+    await asyncio.wait({stopped, orphaned}, return_when=asyncio.FIRST_COMPLETED)
+    if orphaned.done() and not stopped.done():
+        await worker.do_stop(0)  # the supervisor died: serving on would be serving unwatched
+    stopped.cancel()
+    orphaned.cancel()
+    await channel.close()
+
+
+def main() -> None:
+    """`python -m gateway.worker NUMBER CONTROL_FD OBSERVER_PATH LISTENER_FD...`, started by the supervisor only."""
+    number, control, observer_path, *listeners = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s")
+    uvloop.run(_run(int(number), int(control), [int(fd) for fd in listeners], observer_path))
+
+
+if __name__ == "__main__":
+    main()
