@@ -1,11 +1,12 @@
-"""What every test gets: uvloop, as in production, and services it can steer."""
+"""What every test gets: uvloop, as in production."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import Callable
+
 import uvloop
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    return uvloop.EventLoopPolicy()
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
