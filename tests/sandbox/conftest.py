@@ -1,4 +1,4 @@
-"""One of each sandbox per test, and a client."""
+"""One of each sandbox per test, and a client for each."""
 
 from __future__ import annotations
 
@@ -11,26 +11,20 @@ from tests.sandbox.running import AURORA, BOREALIS, Running, platform, provider
 
 
 @pytest.fixture
-def wallet() -> Iterator[Running]:
-    with platform() as running:
+def aurora() -> Iterator[Running]:
+    with provider("aurora") as running:
         yield running
 
 
 @pytest.fixture
-def aurora(wallet: Running) -> Iterator[Running]:
-    with provider("aurora", f"{wallet.url}/callbacks/aurora") as running:
+def borealis() -> Iterator[Running]:
+    with provider("borealis") as running:
         yield running
 
 
 @pytest.fixture
-def borealis(wallet: Running) -> Iterator[Running]:
-    with provider("borealis", f"{wallet.url}/callbacks/borealis") as running:
-        yield running
-
-
-@pytest.fixture
-def to_wallet(wallet: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=wallet.url, trust_env=False) as client:
+def to_wallet() -> Iterator[httpx.Client]:
+    with platform() as running, httpx.Client(base_url=running.url, trust_env=False) as client:
         yield client
 
 

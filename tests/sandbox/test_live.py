@@ -67,7 +67,9 @@ def test_an_outage_breaks_a_table_off(aurora: Running) -> None:
 def test_a_feed_tells_rounds_as_events(to_aurora: httpx.Client) -> None:
     answer = to_aurora.get("/v1/feed/roulette-1", params={"limit": 2})
     assert answer.headers["content-type"].startswith("text/event-stream")
-    events = [dict(line.split(": ", 1) for line in one.split("\n")) for one in answer.text.strip().split("\n\n")]
+    events = [
+        dict(line.split(": ", 1) for line in one.split("\n")) for one in answer.text.strip().split("\n\n")
+    ]
     assert [(event["id"], event["event"]) for event in events] == [("1", "round"), ("2", "round")]
     assert json.loads(events[1]["data"]) == {"event": "round", "table": "roulette-1", "round": 2, "result": 7}
 
