@@ -2,12 +2,96 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Awaitable
+from typing import ClassVar, Literal
 
-from gateway.policy import PolicyConfig
+from pydantic import ConfigDict, Field, model_validator
+
+from gateway.errors import Refused
+from gateway.exchange import Exchange, Response
+from gateway.networks import Network, NetworkSet
+from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.services import Services
 
 
 class IpAllowListConfig(PolicyConfig):
-    """Only callers from listed networks pass."""
+    """Only callers from listed networks pass. Asks the true client address, never a header."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
     name: ClassVar[str] = "ip_allow_list"
+
+    networks: tuple[Network, ...] = ()
+    """Where calls may come from: `10.0.0.0/8`, `2001:db8::/32`, or one address."""
+    source: Literal["provider", "consumer"] | None = Field(default=None, alias="from")
+    """Instead of `networks`: those of the route's provider, or of the consumer that authentication found."""
+
+    @model_validator(mode="after")
+    def _check(self) -> IpAllowListConfig:
+        if bool(self.networks) == (self.source is not None):
+            raise ValueError(
+                "ip_allow_list takes either `networks` (at least one) or `from`: provider or consumer"
+            )
+        return self
+
+    def describe(self) -> str:
+        if self.source == "provider":
+            return "lets in callers from the networks of the route's provider"
+        if self.source == "consumer":
+            return "lets in callers from the networks of the consumer they proved to be"
+        if len(self.networks) > 3:
+            return f"lets in callers from {len(self.networks):,} networks"
+        *front, last = (str(network) for network in self.networks)
+        return f"lets in callers from {', '.join(front)}{' and ' if front else ''}{last}"
+
+    def build(self, services: Services) -> Policy:
+        if self.source == "consumer":
+            return _of_the_consumer(services)
+        allowed = self._networks(services)
+
+        def ip_allow_list(exchange: Exchange, forward: Forward) -> Awaitable[Response]:
+            if exchange.client in allowed:
+                return forward(exchange)
+            raise _refusal(exchange)
+
+        return ip_allow_list
+
+    def _networks(self, services: Services) -> NetworkSet:
+        if self.source is None:
+            return NetworkSet(self.networks)
+        provider = services.route.provider
+        known = services.consumers.get(provider)
+        if not provider or known is None:
+            raise ValueError(
+                f"ip_allow_list {{from: provider}} needs a provider: give route {services.route.name} one"
+            )
+        if not known.networks:
+            raise ValueError(f"provider {provider} has no networks: list where its callbacks come from")
+        return NetworkSet(known.networks)
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        policy = self.build(services)
+        await policy(exchange, _pass)
+        return f"passes {exchange.client}"
+
+
+async def _pass(_: Exchange) -> Response:
+    return Response(200)
+
+
+def _refusal(exchange: Exchange) -> Refused:
+    return Refused("IP_NOT_ALLOWED", f"calls from {exchange.client} are not allowed here")
+
+
+def _of_the_consumer(services: Services) -> Policy:
+    sets = {name: NetworkSet(known.networks) for name, known in services.consumers.items() if known.networks}
+
+    def ip_allow_list(exchange: Exchange, forward: Forward) -> Awaitable[Response]:
+        consumer = exchange.consumer
+        if consumer is None:  # authentication in shadow, or absent: an unknown caller has no networks
+            raise Refused("IP_NOT_ALLOWED", "the caller is unknown, and so are its networks")
+        allowed = sets.get(consumer.name)
+        if allowed is None or exchange.client in allowed:
+            return forward(exchange)
+        raise _refusal(exchange)
+
+    return ip_allow_list
