@@ -228,22 +228,30 @@ class Recorder:
         """Send to the observer at the other end of a connected stream socket; a later one takes over."""
         await asyncio.get_running_loop().create_connection(lambda: _Link(self), sock=sock)
 
-    def connect(self, path: str) -> None:
-        """Keep a connection to the observer that listens at `path`, through its restarts, until `close`."""
-        self._connecting = asyncio.get_running_loop().create_task(self._keep_connected(path))
+    async def connect(self, path: str) -> None:
+        """Keep a connection to the observer that listens at `path`, through its restarts, until `close`.
 
-    async def _keep_connected(self, path: str) -> None:
+        Returns after the first try, whatever came of it: calls need no observer.
+        """
+        first = await self._dial(path)
+        self._connecting = asyncio.get_running_loop().create_task(self._keep_connected(path, first))
+
+    async def _dial(self, path: str) -> _Link | None:
+        try:
+            _, link = await asyncio.get_running_loop().create_unix_connection(lambda: _Link(self), path)
+        except OSError:
+            return None
+        return link
+
+    async def _keep_connected(self, path: str, link: _Link | None) -> None:
         delay, longest = RECONNECT_SECONDS
         while True:
-            try:
-                _, link = await asyncio.get_running_loop().create_unix_connection(lambda: _Link(self), path)
-            except OSError:
-                await asyncio.sleep(delay)
-                delay = min(longest, delay * 2)
-            else:
-                delay = RECONNECT_SECONDS[0]
+            if link is not None:
                 await link.lost
-                await asyncio.sleep(delay)  # an observer that hangs up at once is not called in a tight loop
+                delay = RECONNECT_SECONDS[0]
+            await asyncio.sleep(delay)  # an observer that hangs up at once is not called in a tight loop
+            delay = min(longest, delay * 2)
+            link = await self._dial(path)
 
     async def close(self, grace_seconds: float = 1.0) -> None:
         """Send what waits, but no longer than `grace_seconds`; what is left then is dropped."""

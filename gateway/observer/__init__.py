@@ -1,0 +1,1 @@
+"""Its own process: records in; spans, access log and the traces kept for a look, out."""

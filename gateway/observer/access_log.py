@@ -1,0 +1,58 @@
+"""One line per call. Whatever a caller sent is escaped, so that it forges no line and steers no terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.observer.call import Call
+from gateway.observer.printable import printable, timestamp
+from gateway.observer.redaction import redact_query
+
+
+def entry(call: Call) -> dict[str, Any]:
+    """What the log says of a call. Durations are milliseconds; empty values are left out."""
+    record, route = call.record, call.route
+    path = f"{record.path}?{redact_query(record.query)}" if record.query else record.path
+    line: dict[str, Any] = {
+        "time": timestamp(call.started_unix_ns),
+        "trace_id": record.trace_id,
+        "method": record.method,
+        "path": path,
+        "route": route.name,
+        "consumer": record.consumer,
+        "client": record.client,
+        "status": record.status,
+        "code": record.code,
+        "upstream": route.upstream,
+        "target": record.attempts[-1][0] if record.attempts else "",
+        "duration_ms": round(call.total_ns / 1e6, 3),
+        "upstream_ms": round(call.upstream_ns / 1e6, 3),
+        "request_bytes": record.request_bytes,
+        "response_bytes": record.response_bytes,
+        "cache": record.cache,
+        "retries": max(0, len(record.attempts) - 1),
+        "outcome": record.outcome,
+    }
+    return {key: value for key, value in line.items() if value != ""}
+
+
+def json_line(call: Call) -> str:
+    """The entry as one JSON object, ASCII only."""
+    return json.dumps(entry(call), separators=(",", ":")).replace("\x7f", "\\u007f") + "\n"
+
+
+def text_line(call: Call) -> str:
+    """The entry for people: time, client, request, status, what took how long, by which way."""
+    said = entry(call)
+    way = " ".join(
+        f"{key}={said[key]}" for key in ("route", "consumer", "target", "cache", "code") if said.get(key)
+    )
+    retries = f" retries={said['retries']}" if said["retries"] else ""
+    outcome = "" if said["outcome"] == "complete" else f" {said['outcome']}"
+    took = f"{said['duration_ms']:.1f}ms (upstream {said['upstream_ms']:.1f}ms)"
+    line = (
+        f"{said['time']} {said['client']} {said['method']} {said['path']} {said['status']}{outcome} "
+        f"{took} {way}{retries} trace={said['trace_id']}"
+    )
+    return printable(line) + "\n"

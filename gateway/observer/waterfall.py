@@ -1,0 +1,165 @@
+"""Traces for the terminal: one as a waterfall, several as a table, drawn from answers of `Observer.ask`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.observer.printable import printable, timestamp
+
+NARROWEST_BAR = 12
+"""Columns; on a narrower terminal lines are cut instead."""
+
+_STYLES = {"server": "cyan", "client": "green", "internal": "yellow"}
+_SHOWN = (
+    ("gateway.route", "route"), ("gateway.consumer", "consumer"), ("gateway.upstream", "upstream"),
+    ("gateway.cache", "cache"), ("gateway.breaker", "breaker"), ("gateway.retries", "retries"),
+    ("gateway.error.code", "code"), ("gateway.native.code", "native code"), ("client.address", "client"),
+)  # fmt: skip
+"""What is written under the waterfall: attribute of the SERVER span, its short name."""
+
+
+class _Glyphs(NamedTuple):
+    bar: str
+    branch: str
+    last: str
+    stem: str
+
+
+_UNICODE = _Glyphs("━", "├─ ", "└─ ", "│  ")
+_ASCII = _Glyphs("=", "|- ", "`- ", "|  ")
+
+
+class _Row(NamedTuple):
+    label: str
+    note: str
+    span: Mapping[str, Any]
+
+
+def draw(trace: Mapping[str, Any], console: Console) -> None:
+    """Print a trace, `{"trace_id", "spans": […]}`, as wide as the console is."""
+    console.print(waterfall(trace, console.width, ascii_only=console.options.ascii_only), soft_wrap=True)
+
+
+def waterfall(trace: Mapping[str, Any], width: int, *, ascii_only: bool = False) -> RenderableType:
+    """A trace as lines of at most `width` columns: name, duration, bar on a common scale, what came of it."""
+    glyphs = _ASCII if ascii_only else _UNICODE
+    spans: Sequence[Mapping[str, Any]] = trace["spans"]
+    rows = list(_rows(spans, glyphs))
+    begin = min(span["start_ns"] for span in spans)
+    whole = max(1, max(span["end_ns"] for span in spans) - begin)
+    label_width = min(max(len(row.label) for row in rows), max(16, width * 2 // 5))
+    note_width = min(max(len(row.note) for row in rows), max(8, width // 4))
+    bar_width = max(NARROWEST_BAR, width - label_width - note_width - 13)
+
+    lines = [_headline(trace, begin, whole)]
+    scale = f"{_milliseconds(whole):>{bar_width}}"
+    lines.append(Text(f"{'':{label_width}}  {'':>9}  0{scale[1:]}", "dim"))
+    for row in rows:
+        start = (row.span["start_ns"] - begin) * bar_width // whole
+        start = min(start, bar_width - 1)
+        length = max(1, round((row.span["end_ns"] - row.span["start_ns"]) * bar_width / whole))
+        bar = " " * start + glyphs.bar * min(length, bar_width - start)
+        style = "red" if row.span["error"] else _STYLES[row.span["kind"]]
+        lines.append(
+            Text.assemble(
+                f"{_cut(row.label, label_width):{label_width}}  ",
+                (f"{_milliseconds(row.span['end_ns'] - row.span['start_ns']):>9}  ", "dim"),
+                (f"{bar:{bar_width}}", style),
+                (f"  {_cut(row.note, note_width)}" if row.note else "", style),
+            )
+        )
+    lines += _footer(spans)
+    for line in lines:
+        line.rstrip()
+        line.truncate(width)
+    return Group(*lines)
+
+
+def _headline(trace: Mapping[str, Any], begin: int, whole: int) -> Text:
+    return Text.assemble(
+        "trace ",
+        (printable(trace["trace_id"]), "bold"),
+        f"  {timestamp(begin)}  {_milliseconds(whole).strip()}",
+    )
+
+
+def _footer(spans: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    for span in spans:
+        if span["kind"] == "server":
+            attributes = span["attributes"]
+            said = [f"{name} {printable(str(attributes[key]))}" for key, name in _SHOWN if key in attributes]
+            yield Text(" · ".join(said), "dim")
+
+
+def _rows(spans: Sequence[Mapping[str, Any]], glyphs: _Glyphs) -> Iterator[_Row]:
+    known = {span["span_id"] for span in spans}
+    children: dict[str, list[Mapping[str, Any]]] = {}
+    for span in sorted(spans, key=lambda span: (span["start_ns"], span["kind"] == "client")):
+        parent = span["parent_id"] if span["parent_id"] in known else ""
+        children.setdefault(parent, []).append(span)
+
+    def walk(parent: str, prefix: str) -> Iterator[_Row]:
+        below = children.get(parent, [])
+        for count, span in enumerate(below, 1):
+            last = count == len(below)
+            lead = "" if not parent else prefix + (glyphs.last if last else glyphs.branch)
+            yield _Row(lead + _label(span), _note(span), span)
+            stem = "" if not parent else prefix + ("   " if last else glyphs.stem)
+            yield from walk(span["span_id"], stem)
+
+    return walk("", "")
+
+
+def _label(span: Mapping[str, Any]) -> str:
+    target = span["attributes"].get("gateway.target") if span["kind"] == "client" else None
+    return printable(f"{span['name']} {target}" if target else span["name"])
+
+
+def _note(span: Mapping[str, Any]) -> str:
+    attributes = span["attributes"]
+    if span["kind"] == "internal":
+        said = (attributes.get("gateway.decision"), attributes.get("gateway.detail"))
+    else:
+        status = attributes.get("http.response.status_code")
+        error = attributes.get("error.type")
+        said = (status, None if error == str(status) else error)
+    return printable(" ".join(str(value) for value in said if value))
+
+
+def _milliseconds(nanoseconds: int) -> str:
+    milliseconds = nanoseconds / 1e6
+    return f"{milliseconds:.2f} ms" if milliseconds < 100 else f"{milliseconds:.0f} ms"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def table(calls: Sequence[Mapping[str, Any]]) -> Table:
+    """Calls, as `{"op": "traces"}` answers them, one a row."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("time", "trace", "call", "route", "status"):
+        grid.add_column(column, no_wrap=column != "call", overflow="fold")
+    for column in ("ms", "upstream", "tries"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for call in calls:
+        status = " ".join(str(call[key]) for key in ("status", "code", "cache") if call.get(key))
+        grid.add_row(
+            printable(call["time"][11:23]),
+            printable(call["trace_id"][:16]),
+            Text(printable(f"{call['method']} {call['path']}")),
+            Text(printable(call.get("route", "-"))),
+            Text(
+                printable(status),
+                "red" if call["status"] >= 500 else "yellow" if call["status"] >= 400 else "",
+            ),
+            f"{call['duration_ms']:.1f}",
+            f"{call['upstream_ms']:.1f}",
+            str(call["attempts"]),
+        )
+    return grid
