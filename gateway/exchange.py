@@ -206,7 +206,7 @@ class Exchange:
     __slots__ = (
         "admit_target", "attempts", "attributes", "authority", "body", "body_bytes", "cache_status", "client", "code",
         "consumer", "credential", "deadline", "decisions", "ended_ns", "generation", "headers", "http_version", "marks", "method", "native", "params", "parent_id", "path", "peer", "peer_certificate", "query", "received_ns",
-        "route", "scheme", "sampled", "span_id", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
+        "route", "scheme", "sampled", "span_id", "stale", "stale_seconds", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -280,6 +280,10 @@ class Exchange:
         self.attributes: dict[str, str | int | float | bool] = {}
         self.cache_status = ""
         """hit, stale, miss, revalidated, bypass; empty without a cache."""
+        self.stale: Response | None = None
+        """The stale answer a cache inside holds ready, where the call it forwarded may fail."""
+        self.stale_seconds = 0.0
+        """How long past its freshness a `fallback` outside still wants a cached answer."""
         self.code = ""
         """The canonical code of what went wrong; empty for success."""
         self.native: Native | None = None
