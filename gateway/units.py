@@ -17,9 +17,15 @@ _RATE = re.compile(r"(\d+)/(?:(\d+))?(second|minute|hour|day)")
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
+class BareNumber(float):
+    """A float as it stands in a YAML file: where a unit is due, it has none."""
+
+    __slots__ = ()
+
+
 def parse_duration(text: object) -> float:
     """Seconds in `500ms`, `5s`, `1m`, `2h` or `1d`. A bare number is refused: its unit would be a guess."""
-    if isinstance(text, float):  # already parsed
+    if isinstance(text, float) and not isinstance(text, BareNumber):  # already parsed
         return text
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -57,7 +63,7 @@ def format_size(count: int) -> str:
 
 def parse_percent(text: object) -> float:
     """A share between 0 and 1 from `20%`."""
-    if isinstance(text, float):
+    if isinstance(text, float) and not isinstance(text, BareNumber):
         return text
     match = _PERCENT.fullmatch(text) if isinstance(text, str) else None
     if match is None or float(match[1]) > 100:

@@ -1,0 +1,67 @@
+"""A configuration that can serve: checked, resolved, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.config.findings import Finding
+from gateway.config.models import ProviderConfig, RouteConfig, ServerConfig, TelemetryConfig
+from gateway.consumers import Consumer, ConsumerConfig
+from gateway.policy import PolicyConfig
+from gateway.upstream.settings import UpstreamConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPolicy:
+    """One policy of a route, and where it stands."""
+
+    config: PolicyConfig
+    where: str
+    """`routes.yaml:31` or `policies/metadata.yaml:3`, relative to the configuration's folder."""
+    list_name: str = ""
+    """The policy list it came from; empty for an inline one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `routes.yaml` and its neighbours say. Can be pickled: workers build what the supervisor checked."""
+
+    path: Path
+    consumers: Mapping[str, ConsumerConfig]
+    providers: Mapping[str, ProviderConfig]
+    upstreams: Mapping[str, UpstreamConfig]
+    routes: tuple[RouteConfig, ...]
+    policies: Mapping[str, tuple[PlacedPolicy, ...]]
+    """Route name → its policies, outermost first, those of its lists included."""
+    places: Mapping[str, str]
+    """Route name → where it stands, `routes.yaml:12`."""
+    server: ServerConfig
+    telemetry: TelemetryConfig
+    state: str = field(repr=False)
+    """`memory` or a Valkey URL, which may hold a password."""
+    journal: str = field(repr=False)
+    fingerprint: str
+    """SHA-256 over all that was said, secrets included: the same for the same behaviour."""
+    files: tuple[Path, ...]
+    """Every file that was read, `{file: …}` ones included: what to watch for changes."""
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def callers(self) -> dict[str, Consumer]:
+        """Everybody who may call: `consumers:` and, under their own names, `providers:`."""
+        return {
+            **{name: config.consumer(name) for name, config in self.consumers.items()},
+            **{
+                name: Consumer(name, "provider", config.networks, config.credentials)
+                for name, config in self.providers.items()
+            },
+        }
+
+    def beside(self, name: str) -> Path:
+        """A path that the configuration gives: relative to its folder."""
+        return self.path.parent / name
+
+    def __repr__(self) -> str:
+        return f"<Config {self.path}: {len(self.routes)} routes, {len(self.upstreams)} upstreams, {self.fingerprint[:8]}>"

@@ -1,0 +1,189 @@
+"""What no single setting can tell: names that must exist elsewhere, routes that tie, what is never used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from gateway.config.document import Document, Location
+from gateway.config.findings import Finding, Place
+from gateway.config.lists import Entry, PolicyLists
+from gateway.config.models import RoutesFile
+from gateway.config.orders import check_order
+from gateway.config.translate import suggest
+
+_NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
+
+
+class CrossChecks:
+    """Runs all of them over a file as far as it is right; entries that are not right count as there."""
+
+    def __init__(
+        self,
+        document: Document,
+        file: RoutesFile,
+        broken: dict[str, set[str]],
+        lists: PolicyLists,
+        resolved: dict[int, tuple[Entry, ...] | None],
+    ) -> None:
+        self.document, self.file, self.broken, self.lists, self.resolved = document, file, broken, lists, resolved
+        self.findings: list[Finding] = []
+        self.routes = {
+            index: route for index, route in enumerate(file.routes) if not route.upstream.startswith("broken-")
+        }
+        self.upstreams = {*file.upstreams, *broken["upstreams"]}
+        self.callers = {*file.consumers, *file.providers, *broken["consumers"], *broken["providers"]}
+        self._names()
+        self._references()
+        self._ties()
+        self._policies()
+        self._unused()
+        self._upstreams()
+        self._without_effect()
+
+    def _error(self, place: Place, message: str, mend: str) -> None:
+        self.findings.append(Finding.at(place, message, mend))
+
+    def _warn(self, place: Place, message: str, mend: str) -> None:
+        self.findings.append(Finding.at(place, message, mend, severity="warning"))
+
+    def _at(self, *location: str | int, key: bool = False) -> Place:
+        return self.document.place(location, key=key)
+
+    def _names(self) -> None:
+        first: dict[str, int] = {}
+        for index, route in self.routes.items():
+            if route.name in first:
+                where = self._at("routes", first[route.name], "name")
+                self._error(
+                    self._at("routes", index, "name"),
+                    f"two routes are called {route.name!r}, the other on line {where.line}",
+                    "give each route a name of its own",
+                )
+            first.setdefault(route.name, index)
+        for name in self.file.providers:
+            if name in self.file.consumers:
+                line = self._at("consumers", name, key=True).line
+                self._error(
+                    self._at("providers", name, key=True),
+                    f"{name!r} is a provider here and a consumer on line {line}",
+                    "callers need names of their own: rename one of them",
+                )
+
+    def _references(self) -> None:
+        providers = {*self.file.providers, *self.broken["providers"]}
+        for index, route in self.routes.items():
+            self._known(route.upstream, self.upstreams, "upstream", ("routes", index, "upstream"))
+            if route.provider is not None:
+                self._known(route.provider, providers, "provider", ("routes", index, "provider"))
+        for name, provider in self.file.providers.items():
+            if provider.upstream is not None:
+                self._known(provider.upstream, self.upstreams, "upstream", ("providers", name, "upstream"))
+
+    def _known(self, name: str, known: Iterable[str], what: str, location: Location) -> None:
+        known = list(known)
+        if name not in known:
+            mend = suggest(name, known) if known else f"add it under {what}s"
+            self._error(self.document.place(location), f"there is no {what} {name!r}", mend)
+
+    def _ties(self) -> None:
+        first: dict[tuple[str, str, str], int] = {}
+        for index, route in self.routes.items():
+            match = route.match
+            form = "/".join(":" if segment[:1] == ":" else segment for segment in match.path.split("/"))
+            tied: dict[int, list[str]] = {}
+            for method in sorted(match.methods):
+                other = first.setdefault((match.host or "", form, method), index)
+                if other != index:
+                    tied.setdefault(other, []).append(method)
+            for other, methods in tied.items():
+                rival = self.file.routes[other]
+                where = self._at("routes", other, "match", "path")
+                self._error(
+                    self._at("routes", index, "match", "path"),
+                    f"route {route.name} ties with route {rival.name} on line {where.line}: "
+                    f"both take {', '.join(methods)} {match.path}",
+                    "change one's path, methods or host, or remove it",
+                )
+
+    def _policies(self) -> None:
+        judged: set[tuple[int, bool]] = set()
+        for index, route in self.routes.items():
+            entries = self.resolved[index]
+            if entries is None:
+                continue
+            kind = (id(entries), route.provider is not None)
+            if kind in judged:
+                continue
+            judged.add(kind)
+            self.findings += check_order(entries, route.name, self._at("routes", index), provider=kind[1])
+            for entry in entries:
+                if entry.placed is not None:
+                    self._entry(entry)
+
+    def _entry(self, entry: Entry) -> None:
+        document = next(read for read in [self.document, *self.lists.documents] if read.name == entry.place.file)
+        del document
+        if entry.name == "authentication":
+            for name in entry.settings.get("consumers") or ():
+                if name not in self.callers:
+                    self._error(entry.place, f"authentication names the unknown consumer {name!r}", suggest(name, list(self.callers)))
+        upstream = entry.settings.get("upstream")
+        if entry.name == "fallback" and upstream is not None and upstream not in self.upstreams:
+            self._error(entry.place, f"fallback names the unknown upstream {upstream!r}", suggest(upstream, list(self.upstreams)))
+
+    def _unused(self) -> None:
+        used = {route.upstream for route in self.routes.values()}
+        used |= {provider.upstream for provider in self.file.providers.values() if provider.upstream is not None}
+        used |= {
+            str(entry.settings.get("upstream"))
+            for entries in self.resolved.values()
+            for entry in entries or ()
+            if entry.name == "fallback"
+        }
+        if self.broken["routes"] or self.broken["providers"]:
+            return  # what they use is not known
+        for name in self.file.upstreams:
+            if name not in used:
+                self._warn(self._at("upstreams", name, key=True), f"no route uses the upstream {name!r}", "use it, or remove it")
+        if not self.routes:
+            self._warn(self._at("routes", key=True), "there are no routes: every call is answered with 404", "add one under routes")
+
+    def _upstreams(self) -> None:
+        for name, upstream in self.file.upstreams.items():
+            for index, target in enumerate(upstream.targets):
+                parts = urlsplit(target.url)
+                if parts.scheme == "http" and not _is_local(parts.hostname or ""):
+                    location = ("upstreams", name, "targets", index, "url")
+                    shown = target.origin if self.document.reference(location) is None else "the target"
+                    self._warn(
+                        self.document.place(location),
+                        f"upstream {name} is reached over plain HTTP: {shown}",
+                        "use https, unless the network in between is yours",
+                    )
+
+    def _without_effect(self) -> None:
+        for name, provider in self.file.providers.items():
+            for key in _NO_EFFECT:
+                if key in provider.model_fields_set:
+                    self._warn(
+                        self._at("providers", name, key, key=True),
+                        f"providers.{name}.{key} is read but has no effect in this version",
+                        "nothing to do: it is checked and kept for later versions",
+                    )
+        if "journal" in self.file.model_fields_set:
+            self._warn(
+                self._at("journal", key=True),
+                "journal is read but has no effect in this version",
+                "nothing to do: it is checked and kept for later versions",
+            )
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,124 @@
+"""What is wrong with a configuration: where, what, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from gateway.errors import GatewayError
+
+Severity = Literal["error", "warning"]
+
+
+class Place(NamedTuple):
+    """Where in a file; line and column count from 1, columns in characters."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know about a configuration. An error keeps it from serving, a warning does not."""
+
+    file: str
+    line: int
+    column: int
+    severity: Severity
+    message: str
+    """What is wrong, in a sentence without its full stop. Never holds a secret's value."""
+    mend: str = ""
+    """How to put it right."""
+    excerpt: str = ""
+    """The source line, secrets blotted out; empty where the file could not be read."""
+
+    @classmethod
+    def at(cls, place: Place, message: str, mend: str = "", *, severity: Severity = "error") -> Finding:
+        """A finding at a place."""
+        return cls(*place, severity, message, mend)
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.file, self.line, self.column)
+
+    def __str__(self) -> str:
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.place}: {self.severity}: {self.message}{mend}"
+
+
+class ConfigError(GatewayError):
+    """A configuration that cannot serve; holds everything that was found, warnings too."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings))
+        self.findings = tuple(findings)
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Finding, ...]]]:
+        return ConfigError, (self.findings,)
+
+
+def sort(findings: Iterable[Finding]) -> list[Finding]:
+    """By file (in order of first appearance), line and column, each thing said once."""
+    unique = list(dict.fromkeys(findings))
+    files = {file: index for index, file in enumerate(dict.fromkeys(finding.file for finding in unique))}
+    return sorted(unique, key=lambda finding: (files[finding.file], finding.line, finding.column))
+
+
+def show(
+    findings: Iterable[Finding], sources: Mapping[str, Sequence[str]], secrets: frozenset[str]
+) -> list[Finding]:
+    """The findings, each once, sorted, with the source line it is about; `secrets` are the keys that hold some."""
+    return [
+        replace(finding, excerpt=blot(lines[finding.line - 1], secrets))
+        if finding.line <= len(lines := sources.get(finding.file, ()))
+        else finding
+        for finding in sort(findings)
+    ]
+
+
+def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
+    """For the terminal: each finding with its source line, a caret under the place, and how to mend it."""
+    bold, red, yellow, reset = ("\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m") if color else ("", "", "", "")
+    text = ""
+    for finding in findings:
+        tint = red if finding.severity == "error" else yellow
+        text += f"{bold}{finding.place}{reset}: {tint}{finding.severity}{reset}: {finding.message}\n"
+        if finding.excerpt.strip():
+            gutter = f"{finding.line:>5} | "
+            caret = " " * min(finding.column - 1, len(finding.excerpt))
+            text += f"{gutter}{finding.excerpt}\n{' ' * len(gutter)}{caret}{tint}^{reset}\n"
+        if finding.mend:
+            text += f"      = {finding.mend}\n"
+    return text
+
+
+_USER_INFO = re.compile(r"(?<=://)[^/\s@\"']*@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def blot(line: str, secrets: frozenset[str]) -> str:
+    """A source line fit to be shown: no secret values, no passwords in URLs, no terminal escapes.
+
+    Columns before the first secret stay where they are, so a caret still points at its place. A value
+    given as `{env: …}` or `{file: …}` is no secret: it only says where one is kept.
+    """
+    line = _CONTROL.sub(" ", line)
+    line = _USER_INFO.sub("…@", line)
+    if not secrets:
+        return line
+    names = "|".join(sorted(map(re.escape, secrets), key=len, reverse=True))
+    pattern = re.compile(rf"(?<![\w-])([\"']?(?:{names})[\"']?\s*:\s+)(?!\{{\s*(?:env|file)\b)(\S.*)")
+    match = pattern.search(line)
+    if match is None:
+        return line
+    value = match[2]
+    if value[:1] in "{[":  # a mapping or list of its own: its inner keys speak for themselves
+        return line[: match.start(2)] + value[0] + blot(value[1:], secrets)
+    return line[: match.start(2)] + "…"

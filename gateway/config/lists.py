@@ -1,0 +1,175 @@
+"""Policy lists: the files in `policies/`, and what a route's own list of names and inline policies comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.config.configuration import PlacedPolicy
+from gateway.config.document import Document, Location
+from gateway.config.findings import Finding, Place
+from gateway.config.shapes import Shape
+from gateway.config.translate import suggest, translate
+from gateway.policies import POLICIES
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One policy as written: enough to judge its order, and to say where it stands."""
+
+    name: str
+    settings: Mapping[str, Any]
+    place: Place
+    placed: PlacedPolicy | None
+    """None where its settings are wrong, which has been said."""
+
+    @property
+    def mode(self) -> str:
+        """enforce, shadow or off."""
+        return str(self.settings.get("mode", "enforce"))
+
+
+class PolicyLists:
+    """Reads each list once, however many routes use it."""
+
+    def __init__(self, folder: Path, label: str, environ: Mapping[str, str], root: Path) -> None:
+        self._folder, self._label, self._environ, self._root = folder, label, environ, root
+        self._lists: dict[str, tuple[Entry, ...] | None] = {}
+        self._shapes: dict[str, Shape] = {}
+        self.documents: list[Document] = []
+        self.findings: list[Finding] = []
+        self.files: list[Path] = []
+        self.used: set[str] = set()
+        self.names = sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []
+
+    def read_all(self) -> None:
+        """Read every list there is, so that mistakes in unused ones are found too."""
+        for name in self.names:
+            if self._list(name) is not None and name not in self.used and name not in POLICIES:
+                self.findings.append(
+                    Finding.at(
+                        Place(self._file(name), 1, 1),
+                        f"no route uses the policy list {name!r}",
+                        "use it, or remove the file",
+                        severity="warning",
+                    )
+                )
+
+    def resolve(self, items: Sequence[Any], document: Document, location: Location) -> tuple[Entry, ...] | None:
+        """A route's list as policies, outermost first; None where a named list could not be read."""
+        entries: list[Entry] = []
+        complete = True
+        for index, item in enumerate(items):
+            here = (*location, index)
+            if isinstance(item, str):
+                found = self._named(item, document.place(here))
+                complete = complete and found is not None
+                entries += found or ()
+            else:
+                entry = self._inline(item, document, here, "")
+                complete = complete and entry is not None
+                if entry is not None:
+                    entries.append(entry)
+        return tuple(entries) if complete else None
+
+    def _named(self, name: str, place: Place) -> tuple[Entry, ...] | None:
+        if name in POLICIES:
+            message = f"{name!r} is a policy, and a bare name means a list"
+            self.findings.append(Finding.at(place, message, f"write {{{name}: {{…}}}} for the policy"))
+            return None
+        if name not in self.names:
+            known = [*self.names, *POLICIES]
+            message = f"there is no policy list {name!r}"
+            mend = suggest(name, self.names) if self.names else f"make one in {self._file(name)}"
+            if (close := suggest(name, known)).startswith("did") and not mend.startswith("did"):
+                mend = close.replace("did you mean '", "did you mean the policy {").replace("'?", ": {…}}?")
+            self.findings.append(Finding.at(place, message, mend))
+            return None
+        self.used.add(name)
+        return self._list(name)
+
+    def _file(self, name: str) -> str:
+        return f"{self._label}{name}.yaml"
+
+    def _list(self, name: str) -> tuple[Entry, ...] | None:
+        if name not in self._lists:
+            self._lists[name] = self._read(name)
+        return self._lists[name]
+
+    def _read(self, name: str) -> tuple[Entry, ...] | None:
+        path = self._folder / f"{name}.yaml"
+        start = Place(self._file(name), 1, 1)
+        if name in POLICIES:
+            message = f"a policy list may not be called {name}, which is a policy's name"
+            self.findings.append(Finding.at(start, message, "give the file another name"))
+        self.files.append(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or "it cannot be read").lower()
+            self.findings.append(Finding.at(start, f"the file cannot be read: {reason}", "mend its permissions"))
+            return None
+        document = Document(self._file(name), data, self._environ, self._root)
+        self.documents.append(document)
+        self.files += document.files
+        if not document.readable:
+            return None
+        if not isinstance(document.value, list):
+            kind = "empty" if document.value is None else "not a list"
+            self.findings.append(
+                Finding.at(document.place(), f"a policy list is {kind}", "write one policy per line: `- cache: {ttl: 5m}`")
+            )
+            return None
+        entries = []
+        for index, item in enumerate(document.value):
+            if isinstance(item, str):
+                place = document.place((index,))
+                if item in POLICIES:
+                    mend = f"write `- {item}: {{}}` for its defaults"
+                    message = f"{item!r} is a bare name, and a policy takes settings"
+                else:
+                    message = f"{item!r} is not a policy, and lists do not hold other lists"
+                    mend = suggest(item, list(POLICIES))
+                self.findings.append(Finding.at(place, message, mend))
+                continue
+            entry = self._inline(item, document, (index,), name)
+            if entry is not None:
+                entries.append(entry)
+        return tuple(entries)
+
+    def _inline(self, item: Any, document: Document, location: Location, list_name: str) -> Entry | None:
+        place = document.place(location)
+        if not isinstance(item, dict) or len(item) != 1:
+            if isinstance(item, dict) and len(item) > 1:
+                message = f"one entry holds {len(item)} keys: {', '.join(item)}"
+                mend = "begin each policy with a dash of its own, and indent its settings below its name"
+            else:
+                message = "an entry is a list's name, or one policy with its settings"
+                mend = "write `- metadata` or `- cache: {ttl: 5m}`"
+            self.findings.append(Finding.at(place, message, mend))
+            return None
+        name, settings = next(iter(item.items()))
+        config = POLICIES.get(name)
+        place = document.place((*location, name), key=True)
+        if config is None:
+            self.findings.append(Finding.at(place, f"there is no policy {name!r}", suggest(name, list(POLICIES))))
+            return None
+        if not isinstance(settings, dict):
+            message = f"{name} has no settings" if settings is None else f"the settings of {name} are not a mapping"
+            self.findings.append(Finding.at(place, message, f"write {{{name}: {{}}}} for its defaults"))
+            return None
+        try:
+            placed = PlacedPolicy(config.model_validate(settings), self._where(place), list_name)
+        except ValidationError as error:
+            shape = self._shapes.setdefault(name, Shape.of(config))
+            self.findings += translate(error, document, (*location, name), shape)
+            return Entry(name, settings, place, None)
+        return Entry(name, settings, place, placed)
+
+    def _where(self, place: Place) -> str:
+        folder = self._label.removesuffix("policies/")
+        return f"{place.file.removeprefix(folder)}:{place.line}"

@@ -1,0 +1,103 @@
+"""The form of settings, read from a model's JSON Schema: which keys there are, which values are secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from gateway.units import format_duration, format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A place in a schema. Where the schema offers alternatives, all of them count."""
+
+    options: tuple[dict[str, Any], ...]
+    defs: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: type[BaseModel]) -> Shape:
+        """The form of a model."""
+        schema = model.model_json_schema(by_alias=True)
+        return cls(tuple(_options(schema, schema.get("$defs", {}))), schema.get("$defs", {}))
+
+    def child(self, segment: str | int) -> Shape:
+        """The form of what stands under a key or index; this very place for the label of an alternative."""
+        inner: list[dict[str, Any]] = []
+        for option in self.options:
+            if isinstance(segment, int):
+                found = option.get("items")
+            else:
+                found = option.get("properties", {}).get(segment, option.get("additionalProperties"))
+            if isinstance(found, dict):
+                inner += _options(found, self.defs)
+        return Shape(tuple(inner), self.defs) if inner else self
+
+    def at(self, location: Sequence[str | int]) -> Shape:
+        """The form at a location."""
+        shape = self
+        for segment in location:
+            shape = shape.child(segment)
+        return shape
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that may stand here."""
+        return list(dict.fromkeys(key for option in self.options for key in option.get("properties", {})))
+
+    @property
+    def secret(self) -> bool:
+        """Must what stands here never be shown?"""
+        return any(option.get("writeOnly") for option in self.options)
+
+    def example(self) -> str:
+        """Something that may stand here."""
+        for option in self.options:
+            if option.get("examples"):
+                return str(option["examples"][0])
+            if "const" in option:
+                return str(option["const"])
+            if "enum" in option:
+                return str(option["enum"][0])
+        kinds = {option.get("type") for option in self.options}
+        return "[…]" if "array" in kinds else "{…}" if "object" in kinds else "…"
+
+    def bound(self, value: float) -> str:
+        """A bound on what stands here, written as it would be in the file."""
+        example = self.example()
+        if example == "500ms":
+            return format_duration(float(value))
+        if example == "64KiB":
+            return format_size(int(value))
+        if example.endswith("%"):
+            return f"{value * 100:g}%"
+        return f"{value:g}"
+
+
+def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
+    """The keys of all these models whose values are secret."""
+    names: set[str] = set()
+    for model in models:
+        schema = model.model_json_schema(by_alias=True)
+        defs = schema.get("$defs", {})
+        for part in (schema, *defs.values()):
+            for name, option in part.get("properties", {}).items():
+                if any(choice.get("writeOnly") for choice in _options(option, defs)):
+                    names.add(name)
+    return frozenset(names)
+
+
+def _options(schema: dict[str, Any], defs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A schema's alternatives, references followed."""
+    if "$ref" in schema:
+        yield from _options(defs[schema["$ref"].rpartition("/")[2]], defs)
+        return
+    alternatives = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+    if not alternatives:
+        yield schema
+        return
+    for alternative in alternatives:
+        yield from _options(alternative, defs)
