@@ -20,12 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     provider = kinds.add_parser("provider", help="a game provider")
     provider.add_argument("name", choices=sorted(PORTS))
     provider.add_argument("--port", type=int, help="0 for a free one")
-    provider.add_argument("--callback-url", default="", help="where it calls the wallet")
+    provider.add_argument("--callback", default="http://127.0.0.1:8080", help="the gateway's address")
     chosen = parser.parse_args(arguments)
     if chosen.kind == "platform":
         serve_platform(chosen.port)
     else:
-        serve_provider(chosen.name, chosen.port, chosen.callback_url)
+        serve_provider(chosen.name, chosen.port, chosen.callback)
 
 
 if __name__ == "__main__":

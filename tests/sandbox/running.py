@@ -41,5 +41,6 @@ def provider(name: str, callback_url: str = "", **more: Any) -> Running:
 
 AURORA = {"authorization": f"Bearer {OPERATOR_KEYS['aurora']}"}
 """What makes Aurora listen."""
-BOREALIS = tuple(OPERATOR_KEYS["borealis"].split(":"))
+_USER, _, _PASSWORD = OPERATOR_KEYS["borealis"].partition(":")
+BOREALIS = (_USER, _PASSWORD)
 """User and password for Borealis."""
