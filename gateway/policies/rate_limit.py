@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from gateway.policy import PolicyConfig
+from gateway.errors import Refused
+from gateway.exchange import Exchange, Response
+from gateway.identity import identifier
+from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.services import Services
+from gateway.stores.counters import (
+    Counter,
+    CounterStore,
+    Limit,
+    StoreUnavailableError,
+    Strategy,
+    Verdict,
+    local_counter,
+)
 from gateway.units import RateText
 
-Strategy = Literal["fixed_window", "sliding_window", "token_bucket"]
 By = Annotated[str, StringConstraints(pattern=r"^(consumer|client|route|upstream|header:[A-Za-z0-9-]+)$")]
 
 
@@ -17,25 +30,144 @@ class RateLimitConfig(PolicyConfig):
     """So many calls in so much time."""
 
     name: ClassVar[str] = "rate_limit"
+    shadows_itself: ClassVar[bool] = True  # in shadow the RateLimit headers must not show either
 
     rate: RateText
     """Calls per period, like 100/second or 5/10minute."""
     burst: int | None = Field(None, ge=1)
     """Token bucket only: calls that may come at once; the rate's amount where it is not given."""
     by: By = "consumer"
-    """What is counted apart: consumer (by address where none is known), client (address; IPv6 by its /64), route,
-    upstream (one count for every route to it that has the same rule) or header:NAME."""
+    """What is counted apart: consumer (by address where none is known), client (address; of IPv6 its /64),
+    route, upstream (one count for every route to it that has the same rule) or header:NAME."""
     strategy: Strategy | None = None
     """fixed_window (default), sliding_window, or token_bucket (default where burst is given)."""
     on_store_error: Literal["allow", "deny", "local"] = "local"
     """While the shared store is away: let calls pass, refuse them, or count in this worker's memory."""
     scope: Literal["shared", "worker"] = "shared"
-    """shared counts in the store named by `state`; worker counts in each worker's memory, whatever `state` says."""
+    """shared counts in the store that `state` names; worker in each worker's memory, whatever `state` is."""
     label: str | None = Field(None, pattern=r"^[ !#-\[\]-~]{1,64}$")
     """The policy's name in the RateLimit headers; the route's (or upstream's) name where it is not given."""
 
     @model_validator(mode="after")
     def _burst_needs_bucket(self) -> RateLimitConfig:
         if self.burst is not None and self.strategy not in (None, "token_bucket"):
-            raise ValueError(f"burst needs strategy: token_bucket, not {self.strategy}; leave one of them out")
+            raise ValueError(
+                f"burst needs strategy: token_bucket, not {self.strategy}; leave one of them out"
+            )
         return self
+
+    @property
+    def limit(self) -> Limit:
+        """What is counted, with every default made explicit."""
+        strategy = self.strategy or ("fixed_window" if self.burst is None else "token_bucket")
+        burst = self.rate.amount if self.burst is None else self.burst
+        return Limit(self.rate, strategy, burst if strategy == "token_bucket" else 0)
+
+    def describe(self) -> str:
+        limit = self.limit
+        burst = f", {limit.burst} at once" if limit.burst else ""
+        whose = {"route": "on this route", "upstream": "to the upstream, all routes together"}
+        return (
+            f"limits calls to {limit.rate}{burst} {whose.get(self.by, f'per {self.by}')} ({limit.strategy})"
+        )
+
+    def build(self, services: Services) -> Policy:
+        limit, route = self.limit, services.route
+        # A provider's own quota holds across all routes to it; everything else is the route's.
+        owner = f"upstream:{route.upstream}" if self.by == "upstream" else f"route:{route.name}"
+        rule = f"{owner}/{self.by}/{limit}"
+        counter = services.state.keep(("rate_limit", rule), lambda: local_counter(limit))
+        identify = identifier(self.by)
+        label = _structured(self.label or (route.upstream if self.by == "upstream" else route.name))
+        head = _Head(label, limit)
+        refused = services.metrics.counter(
+            "gateway_rate_limited_total", "Calls over a rate limit.", ("route", "by", "mode")
+        )
+        labels = (route.name, self.by, self.mode)
+        shadow = self.mode == "shadow"
+        now = services.clock.now
+        remote = None
+        if self.scope == "shared" and services.stores.counters.shared is not None:
+            remote = _Shared(self, services, limit, rule, counter)
+
+        async def rate_limit(exchange: Exchange, forward: Forward) -> Response:
+            key = identify(exchange)
+            verdict = counter.hit(key, now()) if remote is None else await remote.hit(key)
+            if verdict is None:  # the store is away, and the rule says allow
+                return await forward(exchange)
+            if verdict[0] < 0:
+                refused.add(labels)
+                if not shadow:
+                    exchange.decide("rate_limit", "refused", limit.rate.text)
+                    raise Refused(
+                        "RATE_LIMITED",
+                        f"More than {limit.rate} ({self.by})",
+                        headers=(head.policy, head.state(verdict)),
+                        retry_after=verdict[1],
+                    )
+                exchange.decide("rate_limit", "would_refuse", "RATE_LIMITED")
+            if shadow:  # the caller is not told of a limit that does not hold yet
+                return await forward(exchange)
+            try:
+                response = await forward(exchange)
+            except Refused as refusal:
+                refusal.headers = (*refusal.headers, head.policy, head.state(verdict))
+                raise
+            response.headers.append(head.policy)
+            response.headers.append(head.state(verdict))
+            return response
+
+        return rate_limit
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        del services
+        key = identifier(self.by)(exchange)
+        return f"counts this call{f' for {key}' if key else ''} towards {self.limit.rate}"
+
+
+class _Head:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` and `RateLimit`."""
+
+    __slots__ = ("_format", "policy")
+
+    def __init__(self, label: bytes, limit: Limit) -> None:
+        self.policy = (
+            b"ratelimit-policy",
+            b'"%b";q=%d;w=%d' % (label, limit.rate.amount, limit.rate.seconds),
+        )
+        self._format = b'"%b";r=%%d;t=%%d' % label.replace(b"%", b"%%")
+
+    def state(self, verdict: Verdict) -> tuple[bytes, bytes]:
+        left, seconds = verdict
+        return b"ratelimit", self._format % (max(0, left), ceil(seconds))
+
+
+class _Shared:
+    """A rule counted in Valkey, and what it does while that is away."""
+
+    def __init__(
+        self, config: RateLimitConfig, services: Services, limit: Limit, rule: str, local: Counter
+    ) -> None:
+        store: CounterStore = services.stores.counters
+        assert store.shared is not None
+        self._hit, self._local, self._now = store.shared.hit, local, services.clock.now
+        self._limit, self._rule, self._on_error = limit, rule, config.on_store_error
+        self._errors = services.metrics.counter(
+            "gateway_rate_limit_store_errors_total", "Calls decided without the shared store.", ("route",)
+        )
+        self._labels = (services.route.name,)
+
+    async def hit(self, key: str) -> Verdict | None:
+        """As `Counter.hit`; None where the store is away and calls may pass uncounted."""
+        try:
+            return await self._hit(self._limit, self._rule, key)
+        except StoreUnavailableError:
+            self._errors.add(self._labels)
+        if self._on_error == "allow":
+            return None
+        return (-1, 1.0) if self._on_error == "deny" else self._local.hit(key, self._now())
+
+
+def _structured(label: str) -> bytes:
+    """A name as the inside of a structured-field string (RFC 9651 §3.3.3)."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in label).encode()
