@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from gateway.policy import PolicyConfig
-from gateway.units import Duration, Percent
+from gateway.circuit import CLOSED, HALF_OPEN, NOT_ADMITTED, OPEN, Circuit, CircuitSettings
+from gateway.errors import Refused, UpstreamError
+from gateway.exchange import Attempt, Exchange, Outcome, Response
+from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.services import Services
+from gateway.units import Duration, Percent, format_duration
 
 
 class CircuitBreakerConfig(PolicyConfig):
     """Stops calling an upstream that fails, and probes it after a while."""
 
     name: ClassVar[str] = "circuit_breaker"
+    shadows_itself: ClassVar[bool] = True  # in shadow no target may be vetoed either
 
     failures: int | None = Field(5, ge=1)
     """Failures in a row, all within `window`, that open the circuit; null for none of this."""
@@ -40,3 +46,261 @@ class CircuitBreakerConfig(PolicyConfig):
         if value == 0:
             raise ValueError("must be more than zero")
         return value
+
+    def describe(self) -> str:
+        window = format_duration(self.window)
+        signs = [] if self.failures is None else [f"{self.failures} failures in a row within {window}"]
+        if self.failure_rate is not None:
+            signs.append(
+                f"{self.failure_rate * 100:g}% of {self.minimum_calls} or more calls failed in {window}"
+            )
+        slow = "" if self.slow_call is None else f", where {format_duration(self.slow_call)} is a failure"
+        what = "the upstream" if self.per == "upstream" else "a target"
+        return (
+            f"stops calling {what} after {' or '.join(signs) or 'nothing'}{slow}, "
+            f"and probes it after {format_duration(self.reset_after)}"
+        )
+
+    def build(self, services: Services) -> Policy:
+        settings = CircuitSettings(
+            failures=self.failures,
+            window=self.window,
+            failure_rate=self.failure_rate,
+            minimum_calls=self.minimum_calls,
+            reset_after=self.reset_after,
+            probes=self.probes,
+        )
+        upstream = services.route.upstream
+        key = ("circuit_breaker", upstream, self.per, self.slow_call, self.mode == "shadow", settings)
+        circuits = services.state.keep(key, lambda: Circuits(upstream, settings, services))
+        if self.per == "target":
+            return _PerTarget(self, circuits, services)
+        return _PerUpstream(self, circuits, services)
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        del exchange, services
+        return "passes it on while the circuit is closed"
+
+
+class Circuits:
+    """The circuits of one upstream: one for all of it, under the target `""`, or one for each target."""
+
+    def __init__(self, upstream: str, settings: CircuitSettings, services: Services) -> None:
+        self.upstream = upstream
+        self._settings = settings
+        self._now = services.clock.now
+        self._circuits: dict[str, Circuit] = {}
+        self._state = services.metrics.gauge(
+            "gateway_circuit_state",
+            "1 for the state a circuit is in, else 0.",
+            ("upstream", "target", "state"),
+        )
+        self._transitions = services.metrics.counter(
+            "gateway_circuit_transitions_total", "Changes of a circuit's state.", ("upstream", "target", "to")
+        )
+
+    def of(self, target: str) -> Circuit:
+        """The circuit of a target; targets are those the configuration names, so there are few."""
+        circuit = self._circuits.get(target)
+        if circuit is None:
+
+            def changed(state: str) -> None:
+                self._transitions.add((self.upstream, target, state))
+
+            circuit = self._circuits[target] = Circuit(self._settings, self._now, changed)
+            for state in (CLOSED, OPEN, HALF_OPEN):
+                self._state.watch(_is_in(circuit, state), (self.upstream, target, state))
+        return circuit
+
+    def snapshot(self) -> dict[str, dict[str, object]]:
+        """Target → its circuit's state, for operators."""
+        return {target: circuit.snapshot() for target, circuit in self._circuits.items()}
+
+    def force_open(self) -> None:
+        """Stop all calls until `reset`."""
+        for circuit in self._circuits.values():
+            circuit.force_open()
+
+    def force_close(self) -> None:
+        """Let all calls pass until `reset`."""
+        for circuit in self._circuits.values():
+            circuit.force_close()
+
+    def reset(self) -> None:
+        """Close, forget all failures, and judge by itself again."""
+        for circuit in self._circuits.values():
+            circuit.reset()
+
+    def __repr__(self) -> str:
+        return f"<Circuits of {self.upstream}: {self._circuits}>"
+
+
+def _is_in(circuit: Circuit, state: str) -> Callable[[], float]:
+    return lambda: float(circuit.state == state)
+
+
+class _Admission:
+    """One call that a circuit let pass, and that owes it a result."""
+
+    __slots__ = ("_circuit", "_generation")
+
+    def __init__(self, circuit: Circuit, generation: int) -> None:
+        self._circuit, self._generation = circuit, generation
+
+    def failed(self) -> None:
+        """The upstream failed."""
+        self._circuit.release(self._generation, failed=True)
+
+    def neutral(self) -> None:
+        """Nothing was learnt: it was refused further in, or the caller left."""
+        self._circuit.release(self._generation, failed=None)
+
+    def answered(self, response: Response, slow: bool) -> None:
+        """A head came: a failure is known now, a success when the body is complete."""
+        if slow or response.kind == "temporary":
+            self.failed()
+        elif response.tunnel is not None:  # it answered; how long a conversation lasts says nothing
+            self._circuit.release(self._generation, failed=False)
+        else:
+            response.on_end(self._ended)
+
+    def _ended(self, outcome: Outcome) -> None:
+        failed = None if outcome is Outcome.CANCELLED else outcome is Outcome.FAILED
+        self._circuit.release(self._generation, failed=failed)
+
+
+class _PerUpstream:
+    """One circuit: `admit` before, `release` after."""
+
+    def __init__(self, config: CircuitBreakerConfig, circuits: Circuits, services: Services) -> None:
+        self._circuit = circuits.of("")
+        self._upstream = circuits.upstream
+        self._now = services.clock.now
+        self._slow = float("inf") if config.slow_call is None else config.slow_call
+        self._shadow = config.mode == "shadow"
+
+    async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
+        circuit = self._circuit
+        generation = circuit.admit()
+        if generation == NOT_ADMITTED:
+            if self._shadow:
+                exchange.decide("circuit_breaker", "would_refuse", "CIRCUIT_OPEN")
+                return await forward(exchange)
+            exchange.decide("circuit_breaker", "refused", circuit.state)
+            raise Refused(
+                "CIRCUIT_OPEN",
+                f"Calls to {self._upstream} are paused",
+                retry_after=circuit.seconds_to_probe(),
+            )
+        admission = _Admission(circuit, generation)
+        started = self._now()
+        try:
+            response = await forward(exchange)
+        except UpstreamError:
+            admission.failed()
+            raise
+        except BaseException:
+            admission.neutral()
+            raise
+        admission.answered(response, self._now() - started >= self._slow)
+        return response
+
+
+class _PerTarget:
+    """A circuit for each target: balancing asks before it picks one, the attempts tell how it went."""
+
+    def __init__(self, config: CircuitBreakerConfig, circuits: Circuits, services: Services) -> None:
+        self._circuits = circuits
+        self._now = services.clock.now
+        self._slow = float("inf") if config.slow_call is None else config.slow_call
+        self._shadow = config.mode == "shadow"
+
+    async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
+        call = _Call(self._circuits, exchange, shadow=self._shadow)
+        outer, exchange.admit_target = exchange.admit_target, call.admit
+        started = self._now()
+        try:
+            response = await forward(exchange)
+        except UpstreamError as error:
+            admission = call.settle()
+            if admission is not None:
+                admission.failed()
+            if call.vetoed and not call.tries:
+                exchange.decide("circuit_breaker", "refused", "no target left")
+                raise Refused(
+                    "CIRCUIT_OPEN",
+                    f"Calls to every target of {self._circuits.upstream} are paused",
+                    retry_after=call.seconds_to_probe(),
+                ) from error
+            raise
+        except BaseException:
+            admission = call.settle()
+            if admission is not None:
+                admission.neutral()
+            raise
+        finally:
+            exchange.admit_target = outer
+        admission = call.settle()
+        if admission is not None:
+            admission.answered(response, self._now() - started >= self._slow)
+        return response
+
+
+class _Call:
+    """Which targets one call was admitted to, and how its tries at them went."""
+
+    __slots__ = ("_admitted", "_circuits", "_exchange", "_shadow", "_start", "vetoed")
+
+    def __init__(self, circuits: Circuits, exchange: Exchange, *, shadow: bool) -> None:
+        self._circuits, self._exchange, self._shadow = circuits, exchange, shadow
+        self._start = len(exchange.attempts)
+        self._admitted: dict[str, int] = {}
+        self.vetoed: list[Circuit] = []
+
+    @property
+    def tries(self) -> bool:
+        """A target was tried under this policy."""
+        return len(self._exchange.attempts) > self._start
+
+    def admit(self, target: str) -> bool:
+        """Balancing's question before it picks a target: may this one be called?
+
+        A retry further in asks again after its first try failed, which is judged first.
+        """
+        circuit = self._circuits.of(target)
+        self._judge(self._exchange.attempts[self._start :])
+        if target in self._admitted:
+            return True
+        generation = circuit.admit()
+        if generation != NOT_ADMITTED:
+            self._admitted[target] = generation
+            return True
+        if self._shadow:
+            self._exchange.decide("circuit_breaker", "would_refuse", f"CIRCUIT_OPEN {target}")
+            return True
+        self.vetoed.append(circuit)
+        return False
+
+    def settle(self) -> _Admission | None:
+        """Judge all tries but the last, whose admission is returned; free what was asked for but not used."""
+        tries = self._exchange.attempts[self._start :]
+        self._judge(tries[:-1])
+        last = tries[-1].target if tries else None
+        admission = None
+        for target, generation in self._admitted.items():
+            if target == last:
+                admission = _Admission(self._circuits.of(target), generation)
+            else:
+                self._circuits.of(target).release(generation, failed=None)
+        return admission
+
+    def _judge(self, tries: list[Attempt]) -> None:
+        for attempt in tries:
+            generation = self._admitted.pop(attempt.target, None)
+            if generation is not None:
+                failed = bool(attempt.error) or attempt.status >= 500
+                self._circuits.of(attempt.target).release(generation, failed=failed)
+
+    def seconds_to_probe(self) -> float:
+        """When the first of the vetoed targets may be tried again."""
+        return min(circuit.seconds_to_probe() for circuit in self.vetoed)

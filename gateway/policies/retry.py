@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from email.utils import parsedate_to_datetime
+from random import Random
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.policy import PolicyConfig
-from gateway.units import Duration, Percent
+from gateway.errors import Refused, Sent, UpstreamError
+from gateway.exchange import Exchange, Response, Stream
+from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.services import Clock, Services
+from gateway.units import Duration, Percent, format_duration
 
 Reason = Literal["unreachable", "invalid", "timeout", "temporary"]
+
+_REASONS = {
+    "UPSTREAM_UNREACHABLE": "unreachable",
+    "UPSTREAM_INVALID": "invalid",
+    "UPSTREAM_TIMEOUT": "timeout",
+}
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""RFC 9110 §9.2.2, without TRACE, which no route takes."""
+_REPLAYABLE_BYTES = 64 * 1024
+_CERTAINTY = (Sent.NO, Sent.UNKNOWN, Sent.YES)
 
 
 class Backoff(BaseModel):
@@ -19,6 +35,10 @@ class Backoff(BaseModel):
 
     base: Duration = 0.05
     max: Duration = 1.0
+
+    def seconds(self, retries: int, random: Random) -> float:
+        """Exponential back-off with full jitter; `retries` is how many there were before."""
+        return random.uniform(0, min(self.max, self.base * 2**retries))
 
 
 class TransactionId(BaseModel):
@@ -37,13 +57,32 @@ class TransactionId(BaseModel):
             raise ValueError("say where the transaction id is: {header: NAME} or {json: /field}, one of them")
         return self
 
+    def given(self, exchange: Exchange) -> bool:
+        """Does this call carry one? The body is read only where it is all there."""
+        if self.header is not None:
+            return bool(exchange.header(self.header.lower().encode()))
+        assert self.pointer is not None
+        if isinstance(exchange.body, Stream):
+            return False
+        try:
+            value = json.loads(exchange.body)
+            for token in self.pointer[1:].split("/"):
+                token = token.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901
+                value = value[int(token)] if isinstance(value, list) else value[token]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return False
+        return value != "" and isinstance(value, str | int) and not isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return f"header {self.header}" if self.pointer is None else f"body field {self.pointer}"
+
 
 class RetryConfig(PolicyConfig):
     """Tries again where that cannot apply a call twice, within a budget."""
 
     name: ClassVar[str] = "retry"
     forwards_again: ClassVar[bool] = True
-    shadows_itself: ClassVar[bool] = True
+    shadows_itself: ClassVar[bool] = True  # in shadow it must not forward again
 
     attempts: int = Field(2, ge=1, le=10)
     """Retries after the first try: 2 means at most three tries."""
@@ -51,8 +90,229 @@ class RetryConfig(PolicyConfig):
     """Retries as a share of calls to the upstream; 0% to 100%."""
     backoff: Backoff = Backoff()
     on: tuple[Reason, ...] = Field(("unreachable", "invalid", "timeout", "temporary"), min_length=1)
-    """What is tried again: no connection, no valid answer, no answer in time, an answer that says "not now"."""
+    """What is tried again: no connection, no valid answer, no answer in time, or an answer of "not now"."""
     retry_after_max: Duration = 2.0
     """The longest `Retry-After` of the upstream that is waited for; a longer one is passed to the caller."""
     transaction_id: TransactionId | None = None
     """What makes a POST or PATCH safe to repeat; without it they are retried only if nothing was sent."""
+
+    def describe(self) -> str:
+        safe = "idempotent calls"
+        if self.transaction_id is not None:
+            safe += f" and those with a transaction id in {self.transaction_id}"
+        times = "once" if self.attempts == 1 else f"up to {self.attempts} times"
+        return (
+            f"retries {safe} {times} on {', '.join(self.on)}, "
+            f"waiting up to {format_duration(self.backoff.max)}, within {self.budget * 100:g}% of the calls"
+        )
+
+    def build(self, services: Services) -> Policy:
+        route = services.route
+        budget = services.state.keep(
+            ("retry_budget", route.upstream, self.budget), lambda: Budget(self.budget, services.clock.now())
+        )
+        return _Retry(self, services, budget)
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        del services
+        if self._repeatable(exchange):
+            return f"would retry a failure up to {self.attempts} times"
+        return "would retry only where nothing was sent: the call carries no transaction id"
+
+    def _repeatable(self, exchange: Exchange) -> bool:
+        if exchange.method in _IDEMPOTENT:
+            return True
+        return self.transaction_id is not None and self.transaction_id.given(exchange)
+
+    def reason_to_retry(
+        self, exchange: Exchange, response: Response | None, error: UpstreamError | None
+    ) -> str:
+        """Why this outcome may be tried again; empty where it may not."""
+        if error is not None:
+            reason = _REASONS[error.code]
+            safe = error.sent is Sent.NO or self._repeatable(exchange)
+        else:
+            assert response is not None
+            if response.kind != "temporary":
+                return ""
+            reason = "temporary"
+            safe = self._repeatable(exchange)
+        return reason if safe and reason in self.on else ""
+
+
+class _Retry:
+    """The behaviour: one loop around `forward`."""
+
+    def __init__(self, config: RetryConfig, services: Services, budget: Budget) -> None:
+        self._config, self._budget = config, budget
+        self._clock, self._random = services.clock, services.random
+        self._stream = services.route.stream
+        self._retries = services.metrics.counter(
+            "gateway_retries_total", "Calls that were sent again.", ("route", "reason", "mode")
+        )
+        self._exhausted = services.metrics.counter(
+            "gateway_retry_budget_exhausted_total",
+            "Retries not made for want of budget.",
+            ("route", "upstream"),
+        )
+        self._owner = (services.route.name, services.route.upstream)
+
+    async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
+        self._budget.earn(self._clock.now())
+        if self._config.mode == "shadow":
+            return await self._watch(exchange, forward)
+        if isinstance(exchange.body, Stream) and (
+            self._stream or await exchange.buffer_body(_REPLAYABLE_BYTES) is None
+        ):
+            return await forward(exchange)  # what cannot be replayed is sent once
+        if exchange.upgrade:
+            return await forward(exchange)
+        headers, body, target = exchange.headers[:], exchange.body, exchange.target
+        failed: UpstreamError | None = None
+        retries = 0
+        while True:
+            response, error = None, None
+            try:
+                response = await forward(exchange)
+            except UpstreamError as caught:
+                error = caught
+            except Refused as refusal:
+                if failed is None:
+                    raise
+                raise failed from refusal  # a try was made: "nothing was sent" would be a lie
+            if response is not None and response.kind != "temporary":
+                return response
+            delay = self._delay(exchange, response, error, retries)
+            if delay is None:
+                if response is not None:
+                    return response
+                assert error is not None
+                raise _as_sent(error, failed)
+            retries += 1
+            reason = self._config.reason_to_retry(exchange, response, error)
+            failed = _as_sent(error, failed) if error is not None else _given_up(response)
+            if response is not None:
+                response.discard()
+            exchange.decide("retry", "retried", f"{retries}: {reason}")
+            exchange.attributes["retry.count"] = retries
+            self._retries.add((self._owner[0], reason, "enforce"))
+            await self._clock.sleep(delay)
+            # Inner policies may have signed, added or rewritten: each try starts from what came in.
+            exchange.headers, exchange.body, exchange.target = headers[:], body, target
+            exchange.code, exchange.native = "", None
+
+    async def _watch(self, exchange: Exchange, forward: Forward) -> Response:
+        response, error = None, None
+        try:
+            response = await forward(exchange)
+        except UpstreamError as caught:
+            error = caught
+        if self._delay(exchange, response, error, 0) is not None:
+            reason = self._config.reason_to_retry(exchange, response, error)
+            exchange.decide("retry", "would_retry", reason)
+            self._retries.add((self._owner[0], reason, "shadow"))
+        if error is not None:
+            raise error
+        assert response is not None
+        return response
+
+    def _delay(
+        self, exchange: Exchange, response: Response | None, error: UpstreamError | None, retries: int
+    ) -> float | None:
+        """Seconds to wait before the next try; None for no further try.
+
+        The budget is asked last, since asking spends it.
+        """
+        config = self._config
+        if retries >= config.attempts or not config.reason_to_retry(exchange, response, error):
+            return None
+        delay = config.backoff.seconds(retries, self._random)
+        asked = _retry_after(response, self._clock) if response is not None else 0.0
+        if asked > config.retry_after_max:
+            return None
+        delay = max(delay, asked)
+        now = self._clock.now()
+        if exchange.deadline is not None and now + delay >= exchange.deadline:
+            exchange.decide("retry", "no_time_left")
+            return None
+        if not self._budget.spend(now):
+            exchange.decide("retry", "budget_exhausted")
+            self._exhausted.add(self._owner)
+            return None
+        return delay
+
+
+def _as_sent(error: UpstreamError, earlier: UpstreamError | None) -> UpstreamError:
+    """`error`, saying how far any of the tries came: one unknown among them makes a rollback necessary."""
+    if earlier is None or _CERTAINTY.index(earlier.sent) <= _CERTAINTY.index(error.sent):
+        return error
+    return UpstreamError(error.code, error.detail, sent=earlier.sent, reason=error.reason)
+
+
+def _given_up(response: Response | None) -> UpstreamError:
+    status = 0 if response is None else response.status
+    return UpstreamError(
+        "UPSTREAM_INVALID",
+        f"The upstream answered {status}, and no retry got an answer",
+        sent=Sent.YES,
+        reason="temporary",
+    )
+
+
+def _retry_after(response: Response, clock: Clock) -> float:
+    """Seconds of `Retry-After` (RFC 9110 §10.2.3); 0 where there is none that can be read."""
+    value = (response.header(b"retry-after") or b"").decode("latin-1").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - clock.time())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+class Budget:
+    """Tokens for retries: every call earns a share of one, every retry costs one.
+
+    A new budget lends ten tokens, which the first calls pay back, so that retries never exceed ten or
+    the share of all calls made, whichever is more. Tokens older than two windows are forgotten: a quiet
+    night does not pay for a storm in the morning.
+    """
+
+    WINDOW_SECONDS = 10.0
+    RESERVE = 10.0
+
+    __slots__ = ("_debt", "_earned", "_earned_before", "_rotate_at", "_share", "tokens")
+
+    def __init__(self, share: float, now: float) -> None:
+        self._share = share * 0.999  # strictly less than the share, whatever the number of calls
+        self.tokens = self._debt = self.RESERVE if share else 0.0
+        self._earned = self._earned_before = 0.0
+        self._rotate_at = now + self.WINDOW_SECONDS
+
+    def earn(self, now: float) -> None:
+        """A call is made."""
+        if now >= self._rotate_at:
+            self._rotate(now)
+        if self._debt > 0:
+            self._debt -= self._share
+        else:
+            self._earned += self._share
+            self.tokens += self._share
+
+    def spend(self, now: float) -> bool:
+        """Take a token for a retry; False where there is none."""
+        if now >= self._rotate_at:
+            self._rotate(now)
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+    def _rotate(self, now: float) -> None:
+        late = now >= self._rotate_at + self.WINDOW_SECONDS
+        self._earned, self._earned_before = 0.0, 0.0 if late else self._earned
+        self.tokens = min(self.tokens, max(self.RESERVE, self._earned_before))
+        self._rotate_at = now + self.WINDOW_SECONDS
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.tokens:.1f} retries left>"
