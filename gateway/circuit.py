@@ -13,6 +13,8 @@ from typing import Any
 
 from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN, CircuitBreaker, CircuitBreakerListener
 
+from gateway.services import Services
+
 CLOSED, OPEN, HALF_OPEN = str(STATE_CLOSED), str(STATE_OPEN), str(STATE_HALF_OPEN)
 NOT_ADMITTED = -1
 _SLOTS = 10
@@ -200,3 +202,60 @@ class _Listener(CircuitBreakerListener):
     def state_change(self, cb: CircuitBreaker, old_state: Any, new_state: Any) -> None:
         del cb, old_state
         self._changed(new_state.name)
+
+
+class Circuits:
+    """The circuits of one upstream: one for all of it, under the target `""`, or one for each target."""
+
+    def __init__(self, upstream: str, settings: CircuitSettings, services: Services) -> None:
+        self.upstream = upstream
+        self._settings = settings
+        self._now = services.clock.now
+        self._circuits: dict[str, Circuit] = {}
+        self._state = services.metrics.gauge(
+            "gateway_circuit_state",
+            "1 for the state a circuit is in, else 0.",
+            ("upstream", "target", "state"),
+        )
+        self._transitions = services.metrics.counter(
+            "gateway_circuit_transitions_total", "Changes of a circuit's state.", ("upstream", "target", "to")
+        )
+
+    def of(self, target: str) -> Circuit:
+        """The circuit of a target; targets are those the configuration names, so there are few."""
+        circuit = self._circuits.get(target)
+        if circuit is None:
+
+            def changed(state: str) -> None:
+                self._transitions.add((self.upstream, target, state))
+
+            circuit = self._circuits[target] = Circuit(self._settings, self._now, changed)
+            for state in (CLOSED, OPEN, HALF_OPEN):
+                self._state.watch(_is_in(circuit, state), (self.upstream, target, state))
+        return circuit
+
+    def snapshot(self) -> dict[str, dict[str, object]]:
+        """Target → its circuit's state, for operators."""
+        return {target: circuit.snapshot() for target, circuit in self._circuits.items()}
+
+    def force_open(self) -> None:
+        """Stop all calls until `reset`."""
+        for circuit in self._circuits.values():
+            circuit.force_open()
+
+    def force_close(self) -> None:
+        """Let all calls pass until `reset`."""
+        for circuit in self._circuits.values():
+            circuit.force_close()
+
+    def reset(self) -> None:
+        """Close, forget all failures, and judge by itself again."""
+        for circuit in self._circuits.values():
+            circuit.reset()
+
+    def __repr__(self) -> str:
+        return f"<Circuits of {self.upstream}: {self._circuits}>"
+
+
+def _is_in(circuit: Circuit, state: str) -> Callable[[], float]:
+    return lambda: float(circuit.state == state)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from gateway.circuit import CLOSED, HALF_OPEN, NOT_ADMITTED, OPEN, Circuit, CircuitSettings
+from gateway.circuit import NOT_ADMITTED, Circuit, Circuits, CircuitSettings
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.units import Duration, Percent, format_duration
+
+_NO_VERDICT = frozenset({"stale", "cancelled"})
+"""`UpstreamError.reason` and `Attempt.error` that do not speak of the upstream's health."""
 
 
 class CircuitBreakerConfig(PolicyConfig):
@@ -82,63 +84,6 @@ class CircuitBreakerConfig(PolicyConfig):
         return "passes it on while the circuit is closed"
 
 
-class Circuits:
-    """The circuits of one upstream: one for all of it, under the target `""`, or one for each target."""
-
-    def __init__(self, upstream: str, settings: CircuitSettings, services: Services) -> None:
-        self.upstream = upstream
-        self._settings = settings
-        self._now = services.clock.now
-        self._circuits: dict[str, Circuit] = {}
-        self._state = services.metrics.gauge(
-            "gateway_circuit_state",
-            "1 for the state a circuit is in, else 0.",
-            ("upstream", "target", "state"),
-        )
-        self._transitions = services.metrics.counter(
-            "gateway_circuit_transitions_total", "Changes of a circuit's state.", ("upstream", "target", "to")
-        )
-
-    def of(self, target: str) -> Circuit:
-        """The circuit of a target; targets are those the configuration names, so there are few."""
-        circuit = self._circuits.get(target)
-        if circuit is None:
-
-            def changed(state: str) -> None:
-                self._transitions.add((self.upstream, target, state))
-
-            circuit = self._circuits[target] = Circuit(self._settings, self._now, changed)
-            for state in (CLOSED, OPEN, HALF_OPEN):
-                self._state.watch(_is_in(circuit, state), (self.upstream, target, state))
-        return circuit
-
-    def snapshot(self) -> dict[str, dict[str, object]]:
-        """Target → its circuit's state, for operators."""
-        return {target: circuit.snapshot() for target, circuit in self._circuits.items()}
-
-    def force_open(self) -> None:
-        """Stop all calls until `reset`."""
-        for circuit in self._circuits.values():
-            circuit.force_open()
-
-    def force_close(self) -> None:
-        """Let all calls pass until `reset`."""
-        for circuit in self._circuits.values():
-            circuit.force_close()
-
-    def reset(self) -> None:
-        """Close, forget all failures, and judge by itself again."""
-        for circuit in self._circuits.values():
-            circuit.reset()
-
-    def __repr__(self) -> str:
-        return f"<Circuits of {self.upstream}: {self._circuits}>"
-
-
-def _is_in(circuit: Circuit, state: str) -> Callable[[], float]:
-    return lambda: float(circuit.state == state)
-
-
 class _Admission:
     """One call that a circuit let pass, and that owes it a result."""
 
@@ -147,9 +92,9 @@ class _Admission:
     def __init__(self, circuit: Circuit, generation: int) -> None:
         self._circuit, self._generation = circuit, generation
 
-    def failed(self) -> None:
-        """The upstream failed."""
-        self._circuit.release(self._generation, failed=True)
+    def broke(self, error: UpstreamError) -> None:
+        """No answer came. A kept connection that was closed under the call says nothing."""
+        self._circuit.release(self._generation, failed=None if error.reason in _NO_VERDICT else True)
 
     def neutral(self) -> None:
         """Nothing was learnt: it was refused further in, or the caller left."""
@@ -158,7 +103,7 @@ class _Admission:
     def answered(self, response: Response, slow: bool) -> None:
         """A head came: a failure is known now, a success when the body is complete."""
         if slow or response.kind == "temporary":
-            self.failed()
+            self._circuit.release(self._generation, failed=True)
         elif response.tunnel is not None:  # it answered; how long a conversation lasts says nothing
             self._circuit.release(self._generation, failed=False)
         else:
@@ -196,8 +141,8 @@ class _PerUpstream:
         started = self._now()
         try:
             response = await forward(exchange)
-        except UpstreamError:
-            admission.failed()
+        except UpstreamError as error:
+            admission.broke(error)
             raise
         except BaseException:
             admission.neutral()
@@ -224,14 +169,15 @@ class _PerTarget:
         except UpstreamError as error:
             admission = call.settle()
             if admission is not None:
-                admission.failed()
-            if call.vetoed and not call.tries:
-                exchange.decide("circuit_breaker", "refused", "no target left")
-                raise Refused(
-                    "CIRCUIT_OPEN",
-                    f"Calls to every target of {self._circuits.upstream} are paused",
-                    retry_after=call.seconds_to_probe(),
-                ) from error
+                admission.broke(error)
+            raise
+        except Refused as refusal:
+            admission = call.settle()
+            if admission is not None:
+                admission.neutral()
+            elif call.vetoed and refusal.code == "CIRCUIT_OPEN":
+                exchange.decide("circuit_breaker", "refused", "every target")
+                refusal.retry_after = call.seconds_to_probe()
             raise
         except BaseException:
             admission = call.settle()
@@ -256,11 +202,6 @@ class _Call:
         self._start = len(exchange.attempts)
         self._admitted: dict[str, int] = {}
         self.vetoed: list[Circuit] = []
-
-    @property
-    def tries(self) -> bool:
-        """A target was tried under this policy."""
-        return len(self._exchange.attempts) > self._start
 
     def admit(self, target: str) -> bool:
         """Balancing's question before it picks a target: may this one be called?
@@ -296,6 +237,8 @@ class _Call:
 
     def _judge(self, tries: list[Attempt]) -> None:
         for attempt in tries:
+            if attempt.error in _NO_VERDICT:  # tried again under the same admission
+                continue
             generation = self._admitted.pop(attempt.target, None)
             if generation is not None:
                 failed = bool(attempt.error) or attempt.status >= 500
