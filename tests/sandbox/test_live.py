@@ -15,7 +15,8 @@ from tests.sandbox.running import AURORA, Running
 
 def sit_down(aurora: Running, table: str = "roulette-1", **more: Any) -> ClientConnection:
     more.setdefault("additional_headers", AURORA)
-    return connect(f"ws://127.0.0.1:{aurora.port}/v1/live/{table}", proxy=None, **more)
+    seat: ClientConnection = connect(f"ws://127.0.0.1:{aurora.port}/v1/live/{table}", proxy=None, **more)
+    return seat
 
 
 def test_a_table_welcomes_spins_and_confirms(aurora: Running) -> None:
