@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
-from gateway.units import Duration, format_duration
+from gateway.units import Duration, Secret, format_duration
 
 
 def _check_url(url: str) -> str:
@@ -76,7 +77,7 @@ class HealthConfig(_Settings):
     path: str = Field(pattern=r"^/[\x21-\x7e]*$")
     every: Duration = Field(default=5.0, gt=0)
     timeout: Duration = Field(default=2.0, gt=0)
-    status: frozenset[Annotated[int, Field(ge=100, le=599)]] = frozenset()
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
     """The statuses that mean healthy; empty for 200 to 299."""
     healthy_after: int = Field(default=1, ge=1, le=100)
     """So many good probes in a row bring a target back."""
@@ -100,10 +101,15 @@ class TlsConfig(_Settings):
     """The name asked for (SNI) and verified, where it is not the URL's host."""
     certificate: str | None = None
     """The gateway's own certificate chain."""
-    key: str | None = Field(default=None, repr=False)
+    key: Secret | None = None
     """The private key of `certificate`."""
     verify: Literal[True] = True
     """Always true: a private authority goes under `ca`."""
+
+    @field_serializer("key", when_used="json")
+    def _digest(self, key: Secret | None) -> str | None:
+        """Tells a changed key from an unchanged one, and nothing more."""
+        return None if key is None else sha256(key.get_secret_value().encode()).hexdigest()
 
     @model_validator(mode="after")
     def _both_halves(self) -> Self:
@@ -144,13 +150,13 @@ class UpstreamConfig(_Settings):
         origins = [target.origin for target in self.targets]
         how = "in turn" if self.balance == "round_robin" else "fewest calls first"
         where = origins[0] if len(origins) == 1 else f"{', '.join(origins)} ({how})"
-        timeout = self.timeout
+        connect, begin, end = (
+            format_duration(seconds)
+            for seconds in (self.timeout.connect, self.timeout.response, self.timeout.total)
+        )
         extra = ""
         if self.http2:
             extra += ", over HTTP/2"
         if self.health is not None:
             extra += f", probed at {self.health.path} every {format_duration(self.health.every)}"
-        return (
-            f"calls {where}{extra}; connects within {format_duration(timeout.connect)}, "
-            f"answers begin within {format_duration(timeout.response)} and end within {format_duration(timeout.total)}"
-        )
+        return f"calls {where}{extra}; connects within {connect}, answers begin within {begin} and end within {end}"

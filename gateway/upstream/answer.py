@@ -1,0 +1,233 @@
+"""One connection's answers, read from bytes: no sockets, no clock, so every framing rule reads as a script.
+
+httptools (llhttp) does the grammar. What it lets pass, or cannot know, is decided here: which answers
+have a body (RFC 9112 §6.3), framing that two readers could read differently, interim answers, trailers,
+and bytes behind an answer, which must never become somebody else's (RFC 9112 §9.2).
+"""
+
+from __future__ import annotations
+
+import httptools
+
+from gateway.exchange import Headers
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes of heads, interim ones included, of a trailer, and of chunk framing without a byte of body."""
+HEADER_COUNT_LIMIT = 200
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110 §7.6.1: between two neighbours only."""
+
+_FRAMING = HOP_BY_HOP | {b"content-length"}
+_PERSISTENCE = frozenset({b"close", b"keep-alive"})
+
+
+class InvalidAnswer(Exception):
+    """The upstream's bytes are not an HTTP/1.1 answer to what was asked."""
+
+
+class AnswerReader:
+    """Reads the answers of one connection, one after another.
+
+    `begin` before every request, `feed` with what arrives. `status` is 0 until the head is complete;
+    then `headers` holds the end-to-end headers without `content-length`, `chunks` what arrived of the
+    body since they were last taken, and `complete` turns true at the end.
+    """
+
+    __slots__ = ("_head_bytes", "_http", "_interim", "_overhead", "_parser", "_problem", "_raw", "_upgrade",
+                 "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive", "length", "rest", "status",
+                 "until_close")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._parser: httptools.HttpResponseParser | None = None
+        self.begin()
+
+    def begin(self, *, head: bool = False, upgrade: bool = False) -> None:
+        """Expect the answer to a new request: `head` for HEAD, `upgrade` where 101 is welcome."""
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self.bodiless = head
+        """The answer ends with its head: to HEAD, or with status 204 or 304."""
+        self._upgrade = upgrade
+        self._interim = False
+        self._head_bytes = 0
+        self._overhead = 0
+        self._problem = ""
+        self._raw: Headers = []
+        self._http = False
+        """llhttp saw the end of the message."""
+        self.status = 0
+        self.headers: Headers = []
+        self.length: bytes | None = None
+        """The value of `content-length`."""
+        self.until_close = False
+        """The body ends where the connection does."""
+        self.chunks: list[bytes] = []
+        self.complete = False
+        self.keep_alive = False
+        """The connection may carry another request once this answer is complete."""
+        self.dirty = False
+        """There was more than the answer."""
+        self.fed = 0
+        """Bytes read since `begin`."""
+        self.rest = b""
+        """After 101: what already arrived of the other protocol."""
+
+    def feed(self, data: bytes) -> None:
+        """Read what arrived. InvalidAnswer where it cannot be an answer, or breaks off being one."""
+        self.fed += len(data)
+        if self.complete:
+            self.dirty = True
+            return
+        assert self._parser is not None
+        before = len(self.chunks)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as switch:
+            self.rest = data[switch.args[0] :]
+        except httptools.HttpParserError as error:
+            if self.complete or (self.bodiless and self.status):
+                self.dirty = True  # the answer is whole; what follows it is not HTTP
+            elif not self._problem:
+                self._problem = str(error) or "it is malformed"
+        if self._problem and not self.complete:
+            raise InvalidAnswer(self._problem)
+        if self.bodiless and self.status:
+            self._end_without_body(data)
+        elif not self.complete:
+            self._overhead = self._overhead + len(data) if len(self.chunks) == before else 0
+            if self._overhead > HEAD_LIMIT:
+                raise InvalidAnswer(f"more than {HEAD_LIMIT} bytes of head or framing came without end")
+
+    def eof(self) -> bool:
+        """The upstream closed its side. True where that ends the answer as it should."""
+        if self.status and self.until_close and not self.complete:
+            self.complete = True
+            self.keep_alive = False
+            return True
+        return self.complete
+
+    def _end_without_body(self, data: bytes) -> None:
+        # HEAD, 204 and 304 end with their head whatever it announces; llhttp may wait for a body, so it
+        # is replaced. Anything but the head's last bytes at the end of what arrived makes it dirty.
+        self.complete = True
+        if self.chunks or not data.endswith(b"\r\n\r\n"):
+            self.dirty = True
+            self.chunks = []
+        if not self._http:
+            self._parser = None
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.dirty = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status or self.complete:
+            return  # trailers are dropped, never merged
+        self._head_bytes += len(name) + len(value) + 4
+        self._raw.append((name.lower(), value))
+        if self._head_bytes > HEAD_LIMIT or len(self._raw) > HEADER_COUNT_LIMIT:
+            self._problem = f"its head has more than {HEAD_LIMIT} bytes or {HEADER_COUNT_LIMIT} headers"
+            raise InvalidAnswer
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        parser = self._parser
+        assert parser is not None
+        status = parser.get_status_code()
+        if 200 <= status <= 599:
+            self._final(status)
+        elif status == 101 and self._upgrade:
+            if not parser.should_upgrade():
+                self._refuse("it switches protocols without naming one")
+            self._final(status)
+        elif 100 <= status < 200 and status != 101:
+            if any(name in (b"content-length", b"transfer-encoding") for name, _ in self._raw):
+                self._refuse("an interim answer announces a body")
+            self._interim = True
+        else:
+            self._refuse(f"its status is {status}")
+
+    def _refuse(self, problem: str) -> None:
+        self._problem = problem
+        raise InvalidAnswer
+
+    def _final(self, status: int) -> None:
+        assert self._parser is not None
+        codings = 0
+        dropped = _FRAMING
+        headers: Headers = []
+        for item in self._raw:
+            name, value = item
+            if name not in dropped:
+                headers.append(item)
+            elif name == b"content-length":
+                if self.length is not None or not value.isdigit():
+                    self._refuse("it has no single content-length")
+                self.length = value
+            elif name == b"transfer-encoding":
+                codings += 1
+                if value.lower() != b"chunked":
+                    self._refuse("its transfer-encoding is not chunked")
+            elif name == b"connection" and value.lower() not in _PERSISTENCE:
+                dropped = dropped | {token.strip().lower() for token in value.split(b",")}  # noqa: PLW2901
+        if dropped is not _FRAMING:  # a header may stand before the Connection that names it
+            headers = [item for item in headers if item[0] not in dropped]
+        if codings > 1 or (codings and self.length is not None):
+            self._refuse("its body is framed in two ways")
+        if codings and self._parser.get_http_version() != "1.1":
+            self._refuse("it is chunked, but not HTTP/1.1")
+        self.headers = headers
+        if status in (204, 304):
+            self.bodiless = True
+            if status == 204:
+                self.length = None
+        if self.bodiless:
+            self.keep_alive = self._persistent()
+        else:
+            self.until_close = status >= 200 and not codings and self.length is None
+        self.status = status
+
+    def _persistent(self) -> bool:
+        # llhttp takes an answer to HEAD without framing for one that ends with the connection.
+        tokens = {
+            token.strip().lower()
+            for name, value in self._raw
+            if name == b"connection"
+            for token in value.split(b",")
+        }
+        assert self._parser is not None
+        return b"close" not in tokens and (
+            self._parser.get_http_version() == "1.1" or b"keep-alive" in tokens
+        )
+
+    def on_body(self, data: bytes) -> None:
+        if not self.complete:
+            self.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.complete:
+            return
+        if self._interim:
+            self._interim = False
+            self._raw = []
+            return
+        self._http = True
+        if not self.bodiless:
+            assert self._parser is not None
+            self.complete = True
+            self.keep_alive = self._parser.should_keep_alive()

@@ -1,0 +1,389 @@
+"""One keep-alive HTTP/1.1 connection to a target: one call at a time, one timer, nothing left behind.
+
+A connection is idle (no call), busy (a call is written or its answer read), a tunnel (after 101), or
+closed. Whatever is not plainly right ends it: a byte while it is idle, a byte behind an answer, an
+answer before the request was all sent. So no byte of one call's answer can reach another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any
+
+from gateway.errors import Refused, Sent, UpstreamError
+from gateway.exchange import Attempt, Body, Response, Stream
+from gateway.upstream.answer import AnswerReader, InvalidAnswer
+from gateway.upstream.settings import TimeoutConfig
+from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
+
+NEVER = float("inf")
+
+_TOO_LATE = {
+    "response": "The upstream did not begin to answer in time",
+    "idle": "The upstream fell silent in the middle of a body",
+    "total": "The call took longer than it may",
+}
+
+
+class Connection(asyncio.Protocol):
+    """A socket to a target, and the call it carries at the moment."""
+
+    def __init__(
+        self,
+        timeout: TimeoutConfig,
+        on_idle: Callable[[Connection], None],
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._response_s, self._idle_s = timeout.response, timeout.idle
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._transport: Any = None
+        self._poll = select.poll()
+        self._reader = AnswerReader()
+        self.closed = False
+        self.adopted = False
+        """It belongs to a pool, which has to be told of its end."""
+        self.calls = 0
+        """Calls begun on it; more than one means it was reused."""
+        # The call.
+        self._attempt: Attempt | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+        self._stream: Stream | None = None
+        self._tunnel: SocketTunnel | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._endless = False
+        # Deadlines, on the loop's clock. One timer serves all: it looks when it fires.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        self._response_at = NEVER
+        self._idle_at = NEVER
+        self._total_at = NEVER
+
+    # The pool's side.
+
+    def fresh(self) -> bool:
+        """Nothing arrived since the last answer: no end, no stray byte that the loop has not seen yet."""
+        return not self.closed and not self._transport.is_closing() and not self._poll.poll(0)
+
+    def rest(self, until: float) -> None:
+        """Wait in the pool, at most until `until`."""
+        self._total_at = until
+        self._response_at = self._idle_at = NEVER
+        self._arm(until)
+
+    def send(
+        self,
+        head: bytes,
+        body: Body,
+        length: int | None,
+        attempt: Attempt,
+        *,
+        total_at: float,
+        asks_head: bool = False,
+        upgrade: bool = False,
+        endless: bool = False,
+    ) -> asyncio.Future[Response]:
+        """Write a request; the future gets the answer once its head is complete, or an UpstreamError.
+
+        `endless` calls have no deadline after the head.
+        """
+        self.calls += 1
+        self._attempt = attempt
+        self._endless = endless or upgrade
+        self._reader.begin(head=asks_head, upgrade=upgrade)
+        self._waiter = waiter = self._loop.create_future()
+        self._total_at = total_at
+        self._idle_at = NEVER
+        attempt.sent = Sent.UNKNOWN
+        if isinstance(body, bytes):
+            self._transport.write(head + body if body else head)
+            attempt.request_bytes = len(body)
+            self._response_at = self._loop.time() + self._response_s
+        else:
+            self._transport.write(head)
+            self._response_at = NEVER
+            self._pump = self._loop.create_task(self._send_stream(body, length, attempt))
+        self._arm(min(self._response_at, total_at))
+        return waiter
+
+    def close(self) -> None:
+        """End it; a call under way is abandoned."""
+        if self.closed:
+            return
+        attempt = self._attempt
+        stream, tunnel = self._stream, self._tunnel
+        self._end_call()
+        if attempt is not None:
+            attempt.ended_ns = perf_counter_ns()
+            if tunnel is None:
+                attempt.error = "cancelled"
+            if stream is not None:
+                stream.fail(self._broken("The call was given up", "cancelled", Sent.YES))
+        self._drop()
+        if tunnel is not None:
+            tunnel.lost()
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Close it if it still carries this attempt: by now it may carry another caller's."""
+        if self._attempt is attempt:
+            self.close()
+
+    # asyncio's side.
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            self._drop()  # nobody asked: an answer on an idle connection belongs to nobody
+            return
+        if self._tunnel is not None:
+            attempt.response_bytes += len(data)
+            self._tunnel.received.feed(data)
+            return
+        reader = self._reader
+        try:
+            reader.feed(data)
+        except InvalidAnswer as error:
+            sent = Sent.YES if reader.status else Sent.UNKNOWN
+            detail = f"The upstream's answer is not valid HTTP: {error}"
+            self._fail(UpstreamError("UPSTREAM_INVALID", detail, sent=sent, reason="invalid"))
+            return
+        if self._waiter is not None:
+            if reader.status:
+                self._deliver(attempt, reader)
+        elif reader.chunks:
+            self._feed(attempt, reader)
+        if reader.complete:
+            self._complete()
+
+    def eof_received(self) -> None:
+        if self._attempt is not None and self._tunnel is None and self._reader.eof():
+            self._complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # what it means depends on how far the call came, not on the errno
+        self._drop()
+        attempt = self._attempt
+        if attempt is None:
+            return
+        if self._tunnel is not None:
+            attempt.ended_ns = perf_counter_ns()
+            tunnel = self._tunnel
+            self._end_call()
+            tunnel.lost()
+        elif self._reader.status:
+            self._fail(UpstreamError(
+                "UPSTREAM_INVALID", "The upstream broke off its answer", sent=Sent.YES, reason="truncated"
+            ))  # fmt: skip
+        elif self._reader.fed:
+            self._fail(UpstreamError(
+                "UPSTREAM_INVALID", "The upstream broke off the head of its answer", sent=Sent.UNKNOWN,
+                reason="truncated",
+            ))  # fmt: skip
+        else:
+            reason = "stale" if self.calls > 1 else "reset"
+            self._fail(
+                self._broken("The upstream closed the connection without an answer", reason, Sent.UNKNOWN)
+            )
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+        if self._waiter is not None or self._stream is not None:
+            self._idle_at = self._loop.time() + self._idle_s
+            self._arm(self._idle_at)
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        self._idle_at = NEVER
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+        if self._tunnel is not None:
+            self._tunnel.writable()
+
+    # The answer.
+
+    def _deliver(self, attempt: Attempt, reader: AnswerReader) -> None:
+        """The head is complete: hand it out, with the whole body where that came along."""
+        waiter, self._waiter = self._waiter, None
+        attempt.head_ns = perf_counter_ns()
+        attempt.status = status = reader.status
+        attempt.sent = Sent.YES
+        headers = reader.headers
+        if status == 101:
+            response = Response(101, headers)
+            response.tunnel = self._tunnel = SocketTunnel(self._transport, self.close)
+            if reader.rest:
+                self._tunnel.received.feed(reader.rest)
+            self._total_at = self._response_at = self._idle_at = NEVER
+        elif reader.complete:
+            chunks = reader.chunks
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            attempt.response_bytes = len(body)
+            if reader.bodiless and reader.length is not None:  # HEAD and 304 tell what they do not carry
+                headers.append((b"content-length", reader.length))
+            response = Response(status, headers, body)
+        else:
+            if reader.length is not None:
+                headers.append((b"content-length", reader.length))
+            self._response_at = NEVER
+            if self._endless:
+                self._total_at = NEVER
+            self._stream = Stream(on_pause=self._pause, on_resume=self._resume, on_close=self.close)
+            response = Response(status, headers, self._stream)
+            self._feed(attempt, reader)
+        assert waiter is not None
+        if not waiter.done():
+            waiter.set_result(response)
+
+    def _feed(self, attempt: Attempt, reader: AnswerReader) -> None:
+        stream = self._stream
+        assert stream is not None
+        for chunk in reader.chunks:
+            attempt.response_bytes += len(chunk)
+            stream.feed(chunk)
+        reader.chunks = []
+        if not self._endless and self._transport.is_reading():
+            self._idle_at = self._loop.time() + self._idle_s
+            self._arm(self._idle_at)
+
+    def _pause(self) -> None:
+        self._transport.pause_reading()
+        self._idle_at = NEVER  # the silence is the caller's, not the upstream's
+
+    def _resume(self) -> None:
+        self._read_again()
+        if not self._endless:
+            self._idle_at = self._loop.time() + self._idle_s
+            self._arm(self._idle_at)
+
+    def _read_again(self) -> None:
+        if not self._transport.is_closing() and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def _complete(self) -> None:
+        """The answer ended as it should. Is the connection good for another call?"""
+        attempt, stream, reader = self._attempt, self._stream, self._reader
+        if attempt is None or self._tunnel is not None:
+            return
+        attempt.ended_ns = perf_counter_ns()
+        good = reader.keep_alive and not reader.dirty and self._pump is None and self._writable is None
+        self._end_call()
+        if stream is not None:
+            stream.end()
+        if good and not self.closed and not self._transport.is_closing():
+            self._read_again()
+            self._on_idle(self)
+        else:
+            self._drop()
+
+    # The request.
+
+    async def _send_stream(self, body: Stream, length: int | None, attempt: Attempt) -> None:
+        """Hand the body over piece by piece, no faster than the upstream takes it."""
+        transport = self._transport
+        try:
+            while data := await body.read():
+                attempt.request_bytes += len(data)
+                if length is None:
+                    transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+                elif attempt.request_bytes > length:
+                    break
+                else:
+                    transport.write(data)
+                if self._writable is not None:
+                    await self._writable
+            if length is None:
+                transport.write(b"0\r\n\r\n")
+            elif attempt.request_bytes != length:  # anything else would be read as another request
+                raise Refused("BAD_REQUEST", "The body does not have the length that was announced")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001 - whatever broke the caller's body ends this call
+            if self._attempt is attempt:
+                self._pump = None
+                self._fail(error)
+            return
+        if self._attempt is attempt:
+            self._pump = None
+            if self._waiter is not None:
+                self._response_at = self._loop.time() + self._response_s
+                self._arm(self._response_at)
+
+    # The end.
+
+    def _broken(self, detail: str, reason: str, sent: Sent) -> UpstreamError:
+        return UpstreamError("UPSTREAM_UNREACHABLE", detail, sent=sent, reason=reason)
+
+    def _fail(self, error: Exception) -> None:
+        """End the call with an error, and the connection with it."""
+        attempt, waiter, stream = self._attempt, self._waiter, self._stream
+        assert attempt is not None
+        attempt.ended_ns = perf_counter_ns()
+        attempt.error = error.reason if isinstance(error, UpstreamError) else "request"
+        self._end_call()
+        self._drop()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        if stream is not None:
+            stream.fail(error)
+
+    def _end_call(self) -> None:
+        """Let go of everything that is the call's, so that a late reader of its body touches nobody else's."""
+        stream, pump = self._stream, self._pump
+        self._attempt = self._waiter = self._stream = self._tunnel = self._pump = None
+        if stream is not None:
+            stream.on_pause = stream.on_resume = stream.on_close = None
+        if pump is not None:
+            pump.cancel()
+
+    def _drop(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport.abort()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self.adopted:
+            self._on_closed(self)
+
+    # Time.
+
+    def _arm(self, at: float) -> None:
+        """See to it that the timer fires at `at` or before; early is no harm, and saves setting it again."""
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        due = min(self._response_at, self._idle_at, self._total_at)
+        if due > self._loop.time():
+            if due != NEVER:
+                self._arm(due)
+            return
+        if self._attempt is None:
+            self._drop()
+            return
+        reason = "response" if due == self._response_at else "idle" if due == self._idle_at else "total"
+        sent = self._attempt.sent
+        self._fail(
+            UpstreamError("UPSTREAM_TIMEOUT", _TOO_LATE[reason], sent=sent, reason=f"{reason}_timeout")
+        )
+
+    def __repr__(self) -> str:
+        state = (
+            "closed" if self.closed else "idle" if self._attempt is None else f"busy with {self._attempt!r}"
+        )
+        return f"<Connection {state}, {self.calls} calls>"

@@ -1,0 +1,94 @@
+"""The one door where foreign errors become ours: sockets, TLS, DNS and httpx."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import httpx
+
+from gateway.errors import Sent, UpstreamError
+
+_UNREACHABLE, _INVALID, _TIMEOUT = "UPSTREAM_UNREACHABLE", "UPSTREAM_INVALID", "UPSTREAM_TIMEOUT"
+
+HTTPX_FAULTS: dict[type[Exception], tuple[str, Sent, str]] = {
+    httpx.ConnectTimeout: (_UNREACHABLE, Sent.NO, "connect_timeout"),
+    httpx.PoolTimeout: (_UNREACHABLE, Sent.NO, "pool_timeout"),
+    httpx.ReadTimeout: (_TIMEOUT, Sent.UNKNOWN, "timeout"),
+    httpx.WriteTimeout: (_TIMEOUT, Sent.UNKNOWN, "timeout"),
+    httpx.ConnectError: (_UNREACHABLE, Sent.NO, "refused"),
+    httpx.ReadError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.WriteError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.CloseError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.RemoteProtocolError: (_INVALID, Sent.UNKNOWN, "invalid"),
+    httpx.LocalProtocolError: (_INVALID, Sent.UNKNOWN, "invalid"),
+    httpx.DecodingError: (_INVALID, Sent.YES, "invalid"),
+    httpx.UnsupportedProtocol: (_UNREACHABLE, Sent.NO, "unsupported"),
+    httpx.ProxyError: (_UNREACHABLE, Sent.UNKNOWN, "proxy"),
+    httpx.TooManyRedirects: (_INVALID, Sent.YES, "redirects"),
+    # The branches of the tree, for leaves a later httpx may grow.
+    httpx.TimeoutException: (_TIMEOUT, Sent.UNKNOWN, "timeout"),
+    httpx.NetworkError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.ProtocolError: (_INVALID, Sent.UNKNOWN, "invalid"),
+    httpx.TransportError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.RequestError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+    httpx.HTTPStatusError: (_INVALID, Sent.YES, "invalid"),
+    httpx.HTTPError: (_UNREACHABLE, Sent.UNKNOWN, "reset"),
+}
+"""httpx's whole error tree → (code, sent, reason)."""
+
+
+def translate(error: httpx.HTTPError) -> UpstreamError:
+    """An httpx error as ours; the nearest ancestor in the table decides."""
+    for kind in type(error).__mro__:
+        if kind in HTTPX_FAULTS:
+            code, sent, reason = HTTPX_FAULTS[kind]
+            break
+    if isinstance(error, httpx.ConnectError):
+        reason = _cause(error)
+    return UpstreamError(
+        code, _DETAILS.get(reason, "The upstream broke off the call"), sent=sent, reason=reason
+    )
+
+
+def connect_fault(error: OSError | UnicodeError) -> UpstreamError:
+    """Why no connection came about. Nothing was sent."""
+    reason = _reason(error)
+    return UpstreamError(_UNREACHABLE, _DETAILS[reason], sent=Sent.NO, reason=reason)
+
+
+_DETAILS = {
+    "refused": "The upstream refuses connections",
+    "reset": "The upstream broke off the connection",
+    "dns": "The upstream's name cannot be resolved",
+    "tls": "No trusted TLS connection to the upstream came about",
+    "connect_timeout": "No connection to the upstream came about in time",
+    "pool_timeout": "No connection to the upstream became free in time",
+    "timeout": "The upstream did not answer in time",
+    "unreachable": "The upstream's network cannot be reached",
+    "invalid": "The upstream's answer is not valid HTTP",
+}
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return "dns"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
+    if isinstance(error, ConnectionError):
+        return "reset"
+    return "unreachable"
+
+
+def _cause(error: BaseException) -> str:
+    """httpx wraps the socket's own error two or three deep."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return _reason(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "refused"

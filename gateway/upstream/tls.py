@@ -1,0 +1,68 @@
+"""TLS towards upstreams: always verified, with the authority and the client certificate that YAML names."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from pathlib import Path
+
+from gateway.upstream.settings import TlsConfig
+
+_PEM = "-----BEGIN "
+
+
+def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
+    """A client context for `config`. ValueError, naming the field, where a file cannot be used."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
+    if config.ca is not None:
+        context = _only_trusting(config.ca, http2=http2)
+    if config.certificate is not None and config.key is not None:
+        load_identity(context, config.certificate, config.key.get_secret_value())
+    return context
+
+
+def _only_trusting(ca: str, *, http2: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name by default, trusts nobody yet
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
+    try:
+        if ca.startswith(_PEM):
+            context.load_verify_locations(cadata=ca)
+        else:
+            context.load_verify_locations(cafile=ca)
+    except OSError as error:
+        raise ValueError(f"tls.ca: {_name(ca)} cannot be read as PEM certificates: {error}") from None
+    return context
+
+
+def load_identity(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Let `context` show a client certificate. ValueError where the two do not fit or cannot be read.
+
+    OpenSSL reads only files, so PEM text goes through a temporary one that nobody else can read.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        paths: list[Path] = []
+        for name, value in (("certificate.pem", certificate), ("key.pem", key)):
+            path = Path(value)
+            if value.startswith(_PEM):
+                path = Path(directory) / name
+                path.touch(mode=0o600)
+                path.write_text(value)
+            paths.append(path)
+        try:
+            context.load_cert_chain(paths[0], paths[1], password=_no_password)
+        except OSError as error:
+            raise ValueError(
+                f"tls.certificate {_name(certificate)} and its key cannot be used: {error.strerror or error}"
+            ) from None
+
+
+def _no_password() -> str:
+    """Asked for by an encrypted key; without it, OpenSSL would ask the terminal."""
+    return ""
+
+
+def _name(value: str) -> str:
+    return "the PEM text" if value.startswith(_PEM) else value
