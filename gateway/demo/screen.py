@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +28,7 @@ class Screen:
         """Begin a step."""
         self.console.print()
         self.console.print(Text(f"{number:>2}/{count}  {title}", "bold"))
-        self.console.print(Padding(Text(explanation), (0, 0, 0, 7)))
+        self.console.print(Padding(Text(explanation), (0, 0, 0, 7), expand=False))
 
     def request(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], *, who: str = "platform"
@@ -79,8 +80,5 @@ class Screen:
 
     def _body(self, body: Any) -> None:
         text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        line = Text(f"{'':>12}   {text}", "dim")
-        line.truncate(2 * self.console.width - 16, overflow="ellipsis")
-        for part in line.wrap(self.console, self.console.width - 16):
-            part.plain = part.plain.strip()
-            self.console.print(Padding(part, (0, 0, 0, 15)))
+        for part in wrap(text, self.console.width - 16, max_lines=2, placeholder=" …"):
+            self.console.print(Text(f"{'':>15}{part}", "dim"))

@@ -193,6 +193,7 @@ class Outage:
         )
 
     def waterfall(self, caller: Caller) -> None:
+        _must(bool(self.trace_id), "no call of the outage failed, so there is none to draw")
         trace = _until_traced(caller, self.trace_id)
         draw(trace, caller.screen.console)
         kinds = [span["kind"] for span in trace["spans"]]

@@ -31,6 +31,8 @@ def run(config: Path, *, once: bool = False) -> int:
         differences = give(tour(), stage.at, screen)
         stage.check()
         report(differences, time.monotonic() - began, screen)
+        if differences:
+            screen.plain(f"The gateway said last:\n{stage.last_words('gateway')}", "dim")
         invite(stage.at, screen, once=once)
         if not once:
             signal.pause()
