@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.circuit import NOT_ADMITTED, Circuit, Circuits, CircuitSettings
 from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Attempt, Exchange, Outcome, Response
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.units import Duration, Percent, format_duration
@@ -49,6 +49,12 @@ class CircuitBreakerConfig(PolicyConfig):
             raise ValueError("must be more than zero")
         return value
 
+    @model_validator(mode="after")
+    def _some_sign(self) -> CircuitBreakerConfig:
+        if self.failures is None and self.failure_rate is None:
+            raise ValueError("this circuit would never open: give failures, failure_rate or both")
+        return self
+
     def describe(self) -> str:
         window = format_duration(self.window)
         signs = [] if self.failures is None else [f"{self.failures} failures in a row within {window}"]
@@ -59,7 +65,7 @@ class CircuitBreakerConfig(PolicyConfig):
         slow = "" if self.slow_call is None else f", where {format_duration(self.slow_call)} is a failure"
         what = "the upstream" if self.per == "upstream" else "a target"
         return (
-            f"stops calling {what} after {' or '.join(signs) or 'nothing'}{slow}, "
+            f"stops calling {what} after {' or '.join(signs)}{slow}, "
             f"and probes it after {format_duration(self.reset_after)}"
         )
 
@@ -195,11 +201,11 @@ class _PerTarget:
 class _Call:
     """Which targets one call was admitted to, and how its tries at them went."""
 
-    __slots__ = ("_admitted", "_circuits", "_exchange", "_shadow", "_start", "vetoed")
+    __slots__ = ("_admitted", "_circuits", "_exchange", "_judged", "_shadow", "vetoed")
 
     def __init__(self, circuits: Circuits, exchange: Exchange, *, shadow: bool) -> None:
         self._circuits, self._exchange, self._shadow = circuits, exchange, shadow
-        self._start = len(exchange.attempts)
+        self._judged = len(exchange.attempts)
         self._admitted: dict[str, int] = {}
         self.vetoed: list[Circuit] = []
 
@@ -209,7 +215,7 @@ class _Call:
         A retry further in asks again after its first try failed, which is judged first.
         """
         circuit = self._circuits.of(target)
-        self._judge(self._exchange.attempts[self._start :])
+        self._judge(len(self._exchange.attempts))
         if target in self._admitted:
             return True
         generation = circuit.admit()
@@ -224,9 +230,9 @@ class _Call:
 
     def settle(self) -> _Admission | None:
         """Judge all tries but the last, whose admission is returned; free what was asked for but not used."""
-        tries = self._exchange.attempts[self._start :]
-        self._judge(tries[:-1])
-        last = tries[-1].target if tries else None
+        attempts = self._exchange.attempts
+        last = attempts[-1].target if len(attempts) > self._judged else None
+        self._judge(len(attempts) - 1)
         admission = None
         for target, generation in self._admitted.items():
             if target == last:
@@ -235,7 +241,9 @@ class _Call:
                 self._circuits.of(target).release(generation, failed=None)
         return admission
 
-    def _judge(self, tries: list[Attempt]) -> None:
+    def _judge(self, until: int) -> None:
+        tries = self._exchange.attempts[self._judged : until]
+        self._judged = max(self._judged, until)
         for attempt in tries:
             if attempt.error in _NO_VERDICT:  # tried again under the same admission
                 continue

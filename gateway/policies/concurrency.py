@@ -37,7 +37,7 @@ class ConcurrencyConfig(PolicyConfig):
     def describe(self) -> str:
         whose = {"route": "on this route", "upstream": "to the upstream, all routes together"}
         queue = f"; {self.queue} more may wait up to {format_duration(self.wait)}" if self.queue else ""
-        return f"lets {self.max} calls at once pass {whose.get(self.by, f'per {self.by}')}{queue}"
+        return f"caps calls in flight {whose.get(self.by, f'per {self.by}')} at {self.max}{queue}"
 
     def build(self, services: Services) -> Policy:
         route = services.route
@@ -87,7 +87,7 @@ class ConcurrencyConfig(PolicyConfig):
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         del exchange, services
-        return f"passes it on while fewer than {self.max} calls are in flight"
+        return f"passes it on unless {self.max} are in flight"
 
 
 async def _hold(slot: Slot, exchange: Exchange, forward: Forward) -> Response:

@@ -1,0 +1,152 @@
+"""Counters in memory: exact where they promise it, bounded, cheap."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import limits
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.stores import Stores
+from gateway.stores.counters import FixedWindow, Limit, SlidingWindow, Strategy, TokenBucket, local_counter
+from gateway.units import Rate
+
+STRATEGIES: list[Strategy] = ["fixed_window", "sliding_window", "token_bucket"]
+
+
+def limit(text: str, strategy: Strategy = "fixed_window", burst: int | None = None) -> Limit:
+    rate = Rate.parse(text)
+    return Limit(rate, strategy, burst or rate.amount)
+
+
+@pytest.mark.parametrize("text", ["100/second", "1/minute", "5/10minute", "1000/hour", "7/day"])
+def test_rates_mean_what_they_mean_to_limits(text: str) -> None:
+    item, rate = limits.parse(text), Rate.parse(text)
+    assert (item.amount, item.get_expiry()) == (rate.amount, rate.seconds)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_limit_holds_and_is_whole_again_when_it_says(strategy: Strategy) -> None:
+    counter = local_counter(limit("3/second", strategy))
+    assert [counter.hit("a", 10.0)[0] for _ in range(4)] == [2, 1, 0, -1]
+    assert counter.hit("b", 10.0)[0] == 2
+    left, wait = counter.hit("a", 10.0)
+    assert left == -1
+    assert counter.hit("a", 10.0 + wait + 1e-6)[0] >= 0
+    assert counter.hit("a", 10.0 + 5)[0] == 2
+
+
+def test_a_fixed_window_begins_with_the_first_call() -> None:
+    counter = FixedWindow(limit("2/minute"))
+    assert counter.hit("a", 100.0) == (1, 60.0)
+    assert counter.hit("a", 130.0) == (0, 30.0)
+    assert counter.hit("a", 159.0) == (-1, 1.0)
+    assert counter.hit("a", 160.0) == (1, 60.0)
+
+
+def test_a_sliding_window_remembers_the_one_before() -> None:
+    counter = SlidingWindow(limit("10/minute", "sliding_window"))
+    for _ in range(10):
+        assert counter.hit("a", 0.0)[0] >= 0
+    left, wait = counter.hit("a", 30.0)
+    assert (left, round(wait, 2)) == (-1, 30.0)
+    assert counter.hit("a", 60.0)[0] == -1  # all of the last window still counts
+    assert counter.hit("a", 65.0)[0] == 0  # a twelfth of it has faded
+    left, wait = counter.hit("a", 65.0)
+    assert left == -1
+    assert counter.hit("a", 65.0 + wait)[0] == 0
+    assert counter.hit("a", 250.0)[0] == 9
+
+
+@given(
+    amount=st.integers(1, 20),
+    seconds=st.sampled_from([1, 3, 7, 60]),
+    burst=st.integers(1, 30),
+    gaps_ms=st.lists(st.integers(0, 5_000), max_size=60),
+)
+def test_the_token_bucket_is_exact(amount: int, seconds: int, burst: int, gaps_ms: list[int]) -> None:
+    counter = TokenBucket(Limit(Rate(amount, seconds, ""), "token_bucket", burst))
+    # The model counts in thousandths of a token per amount: whole numbers only.
+    unit = seconds * 1000
+    tokens, clock_ms = burst * unit, 0
+    for gap in gaps_ms:
+        clock_ms += gap
+        tokens = min(burst * unit, tokens + gap * amount)
+        left, after = counter.hit("k", clock_ms / 1000 + 1e-10)
+        if tokens >= unit:
+            tokens -= unit
+            assert left == tokens // unit
+            assert after == pytest.approx((burst * unit - tokens) / amount / 1000, abs=1e-6)
+        else:
+            assert left == -1
+            assert after == pytest.approx((unit - tokens) / amount / 1000, abs=1e-6)
+
+
+@given(
+    strategy=st.sampled_from(STRATEGIES),
+    calls=st.lists(st.tuples(st.floats(0, 1.5), st.sampled_from("ab")), max_size=80),
+)
+def test_no_strategy_lets_more_pass_in_a_period_than_twice_its_rate(
+    strategy: Strategy, calls: list[tuple[float, str]]
+) -> None:
+    counter = local_counter(limit("5/second", strategy))
+    now, passed = 100.0, []
+    for gap, key in calls:
+        now += gap
+        if counter.hit(key, now)[0] >= 0:
+            passed.append((key, now))
+    for key, start in passed:
+        assert sum(k == key and start <= at < start + 1 for k, at in passed) <= 10
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_memory_is_bounded_whatever_the_number_of_keys(strategy: Strategy) -> None:
+    counter = local_counter(limit("5/minute", strategy), max_keys=1000)
+    for number in range(20_000):
+        counter.hit(f"key-{number}", 50.0)
+    assert len(counter) <= 1000  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_busy_key_survives_a_flood_of_others(strategy: Strategy) -> None:
+    counter = local_counter(limit("1/minute", strategy), max_keys=1000)
+    assert counter.hit("busy", 50.0)[0] == 0
+    for number in range(400):
+        counter.hit(f"key-{number}", 50.0)
+    assert counter.hit("busy", 50.0)[0] == -1
+
+
+def test_keys_that_gave_way_move_back_when_touched() -> None:
+    counter = FixedWindow(limit("3/minute"), max_keys=4)
+    counter.hit("a", 50.0)
+    counter.hit("b", 50.0)
+    counter.hit("c", 50.0)
+    assert counter.hit("a", 50.0)[0] == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_a_key_costs(strategy: Strategy) -> None:
+    """The docstring of MAX_KEYS promises these figures."""
+    tracemalloc.start()
+    counter = local_counter(limit("5/minute", strategy))
+    for number in range(50_000):
+        counter.hit(f"203.0.{number}", 50.0)
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size / 50_000 < (210 if strategy == "token_bucket" else 170)
+
+
+def test_idle_keys_are_forgotten() -> None:
+    counter = TokenBucket(limit("5/second", "token_bucket"))
+    for second in range(10):
+        for number in range(100):
+            counter.hit(f"{second}-{number}", 50.0 + 1.5 * second)
+    assert len(counter) <= 200
+
+
+async def test_memory_has_nothing_shared_and_closes() -> None:
+    stores = Stores()
+    assert stores.counters.shared is None
+    await stores.counters.close()
