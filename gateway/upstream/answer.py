@@ -33,7 +33,7 @@ _FRAMING = HOP_BY_HOP | {b"content-length"}
 _PERSISTENCE = frozenset({b"close", b"keep-alive"})
 
 
-class InvalidAnswer(Exception):
+class InvalidAnswerError(Exception):
     """The upstream's bytes are not an HTTP/1.1 answer to what was asked."""
 
 
@@ -46,8 +46,8 @@ class AnswerReader:
     """
 
     __slots__ = ("_head_bytes", "_http", "_interim", "_overhead", "_parser", "_problem", "_raw", "_upgrade",
-                 "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive", "length", "rest", "status",
-                 "until_close")  # fmt: skip
+                 "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive", "length", "rest",
+                 "status", "until_close")  # fmt: skip
 
     def __init__(self) -> None:
         self._parser: httptools.HttpResponseParser | None = None
@@ -85,7 +85,7 @@ class AnswerReader:
         """After 101: what already arrived of the other protocol."""
 
     def feed(self, data: bytes) -> None:
-        """Read what arrived. InvalidAnswer where it cannot be an answer, or breaks off being one."""
+        """Read what arrived. InvalidAnswerError where it cannot be an answer, or breaks off being one."""
         self.fed += len(data)
         if self.complete:
             self.dirty = True
@@ -102,13 +102,13 @@ class AnswerReader:
             elif not self._problem:
                 self._problem = str(error) or "it is malformed"
         if self._problem and not self.complete:
-            raise InvalidAnswer(self._problem)
+            raise InvalidAnswerError(self._problem)
         if self.bodiless and self.status:
             self._end_without_body(data)
         elif not self.complete:
             self._overhead = self._overhead + len(data) if len(self.chunks) == before else 0
             if self._overhead > HEAD_LIMIT:
-                raise InvalidAnswer(f"more than {HEAD_LIMIT} bytes of head or framing came without end")
+                raise InvalidAnswerError(f"more than {HEAD_LIMIT} bytes of head or framing came without end")
 
     def eof(self) -> bool:
         """The upstream closed its side. True where that ends the answer as it should."""
@@ -141,7 +141,7 @@ class AnswerReader:
         self._raw.append((name.lower(), value))
         if self._head_bytes > HEAD_LIMIT or len(self._raw) > HEADER_COUNT_LIMIT:
             self._problem = f"its head has more than {HEAD_LIMIT} bytes or {HEADER_COUNT_LIMIT} headers"
-            raise InvalidAnswer
+            raise InvalidAnswerError
 
     def on_headers_complete(self) -> None:
         if self.complete:
@@ -150,6 +150,8 @@ class AnswerReader:
         assert parser is not None
         status = parser.get_status_code()
         if 200 <= status <= 599:
+            if self._upgrade and status < 300:
+                self._refuse("it does not switch protocols, as it was asked to")
             self._final(status)
         elif status == 101 and self._upgrade:
             if not parser.should_upgrade():
@@ -164,7 +166,7 @@ class AnswerReader:
 
     def _refuse(self, problem: str) -> None:
         self._problem = problem
-        raise InvalidAnswer
+        raise InvalidAnswerError
 
     def _final(self, status: int) -> None:
         assert self._parser is not None
@@ -184,7 +186,7 @@ class AnswerReader:
                 if value.lower() != b"chunked":
                     self._refuse("its transfer-encoding is not chunked")
             elif name == b"connection" and value.lower() not in _PERSISTENCE:
-                dropped = dropped | {token.strip().lower() for token in value.split(b",")}  # noqa: PLW2901
+                dropped = dropped | {token.strip().lower() for token in value.split(b",")}
         if dropped is not _FRAMING:  # a header may stand before the Connection that names it
             headers = [item for item in headers if item[0] not in dropped]
         if codings > 1 or (codings and self.length is not None):

@@ -15,11 +15,10 @@ from typing import Any
 
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Response, Stream
-from gateway.upstream.answer import AnswerReader, InvalidAnswer
+from gateway.upstream.answer import AnswerReader, InvalidAnswerError
+from gateway.upstream.deadlines import NEVER, Deadlines
 from gateway.upstream.settings import TimeoutConfig
 from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
-
-NEVER = float("inf")
 
 _TOO_LATE = {
     "response": "The upstream did not begin to answer in time",
@@ -57,12 +56,7 @@ class Connection(asyncio.Protocol):
         self._pump: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._endless = False
-        # Deadlines, on the loop's clock. One timer serves all: it looks when it fires.
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
-        self._response_at = NEVER
-        self._idle_at = NEVER
-        self._total_at = NEVER
+        self._deadlines = Deadlines(self._loop, self._late)
 
     # The pool's side.
 
@@ -72,9 +66,9 @@ class Connection(asyncio.Protocol):
 
     def rest(self, until: float) -> None:
         """Wait in the pool, at most until `until`."""
-        self._total_at = until
-        self._response_at = self._idle_at = NEVER
-        self._arm(until)
+        self._deadlines.clear()
+        self._deadlines.total = until
+        self._deadlines.watch()
 
     def send(
         self,
@@ -97,18 +91,18 @@ class Connection(asyncio.Protocol):
         self._endless = endless or upgrade
         self._reader.begin(head=asks_head, upgrade=upgrade)
         self._waiter = waiter = self._loop.create_future()
-        self._total_at = total_at
-        self._idle_at = NEVER
+        self._deadlines.total = total_at
+        self._deadlines.idle = NEVER
         attempt.sent = Sent.UNKNOWN
         if isinstance(body, bytes):
             self._transport.write(head + body if body else head)
             attempt.request_bytes = len(body)
-            self._response_at = self._loop.time() + self._response_s
+            self._deadlines.response = self._loop.time() + self._response_s
         else:
             self._transport.write(head)
-            self._response_at = NEVER
+            self._deadlines.response = NEVER
             self._pump = self._loop.create_task(self._send_stream(body, length, attempt))
-        self._arm(min(self._response_at, total_at))
+        self._deadlines.watch()
         return waiter
 
     def close(self) -> None:
@@ -152,7 +146,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         try:
             reader.feed(data)
-        except InvalidAnswer as error:
+        except InvalidAnswerError as error:
             sent = Sent.YES if reader.status else Sent.UNKNOWN
             detail = f"The upstream's answer is not valid HTTP: {error}"
             self._fail(UpstreamError("UPSTREAM_INVALID", detail, sent=sent, reason="invalid"))
@@ -198,12 +192,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
         if self._waiter is not None or self._stream is not None:
-            self._idle_at = self._loop.time() + self._idle_s
-            self._arm(self._idle_at)
+            self._deadlines.idle = self._loop.time() + self._idle_s
+            self._deadlines.watch()
 
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
-        self._idle_at = NEVER
+        self._deadlines.idle = NEVER
         if writable is not None and not writable.done():
             writable.set_result(None)
         if self._tunnel is not None:
@@ -223,7 +217,7 @@ class Connection(asyncio.Protocol):
             response.tunnel = self._tunnel = SocketTunnel(self._transport, self.close)
             if reader.rest:
                 self._tunnel.received.feed(reader.rest)
-            self._total_at = self._response_at = self._idle_at = NEVER
+            self._deadlines.clear()
         elif reader.complete:
             chunks = reader.chunks
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -234,9 +228,9 @@ class Connection(asyncio.Protocol):
         else:
             if reader.length is not None:
                 headers.append((b"content-length", reader.length))
-            self._response_at = NEVER
+            self._deadlines.response = NEVER
             if self._endless:
-                self._total_at = NEVER
+                self._deadlines.total = NEVER
             self._stream = Stream(on_pause=self._pause, on_resume=self._resume, on_close=self.close)
             response = Response(status, headers, self._stream)
             self._feed(attempt, reader)
@@ -252,18 +246,18 @@ class Connection(asyncio.Protocol):
             stream.feed(chunk)
         reader.chunks = []
         if not self._endless and self._transport.is_reading():
-            self._idle_at = self._loop.time() + self._idle_s
-            self._arm(self._idle_at)
+            self._deadlines.idle = self._loop.time() + self._idle_s
+            self._deadlines.watch()
 
     def _pause(self) -> None:
         self._transport.pause_reading()
-        self._idle_at = NEVER  # the silence is the caller's, not the upstream's
+        self._deadlines.idle = NEVER  # the silence is the caller's, not the upstream's
 
     def _resume(self) -> None:
         self._read_again()
         if not self._endless:
-            self._idle_at = self._loop.time() + self._idle_s
-            self._arm(self._idle_at)
+            self._deadlines.idle = self._loop.time() + self._idle_s
+            self._deadlines.watch()
 
     def _read_again(self) -> None:
         if not self._transport.is_closing() and not self._transport.is_reading():
@@ -313,8 +307,8 @@ class Connection(asyncio.Protocol):
         if self._attempt is attempt:
             self._pump = None
             if self._waiter is not None:
-                self._response_at = self._loop.time() + self._response_s
-                self._arm(self._response_at)
+                self._deadlines.response = self._loop.time() + self._response_s
+                self._deadlines.watch()
 
     # The end.
 
@@ -335,7 +329,7 @@ class Connection(asyncio.Protocol):
             stream.fail(error)
 
     def _end_call(self) -> None:
-        """Let go of everything that is the call's, so that a late reader of its body touches nobody else's."""
+        """Let go of all that is the call's, so that a late reader of its body touches nobody else's."""
         stream, pump = self._stream, self._pump
         self._attempt = self._waiter = self._stream = self._tunnel = self._pump = None
         if stream is not None:
@@ -347,40 +341,20 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.stop()
         self._transport.abort()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         if self.adopted:
             self._on_closed(self)
 
-    # Time.
-
-    def _arm(self, at: float) -> None:
-        """See to it that the timer fires at `at` or before; early is no harm, and saves setting it again."""
-        if at < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._tick)
-
-    def _tick(self) -> None:
-        self._timer, self._timer_at = None, NEVER
-        due = min(self._response_at, self._idle_at, self._total_at)
-        if due > self._loop.time():
-            if due != NEVER:
-                self._arm(due)
-            return
-        if self._attempt is None:
+    def _late(self, which: str) -> None:
+        attempt = self._attempt
+        if attempt is None:
             self._drop()
             return
-        reason = "response" if due == self._response_at else "idle" if due == self._idle_at else "total"
-        sent = self._attempt.sent
-        self._fail(
-            UpstreamError("UPSTREAM_TIMEOUT", _TOO_LATE[reason], sent=sent, reason=f"{reason}_timeout")
-        )
+        reason = f"{which}_timeout"
+        self._fail(UpstreamError("UPSTREAM_TIMEOUT", _TOO_LATE[which], sent=attempt.sent, reason=reason))
 
     def __repr__(self) -> str:
         state = (

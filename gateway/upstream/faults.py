@@ -85,7 +85,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """httpx wraps the socket's own error two or three deep."""
+    """Find the socket's own error: httpx wraps it two or three deep."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):

@@ -45,7 +45,7 @@ class Health:
         self._failures = 0
 
     def unreachable(self, now: float) -> None:
-        """A call did not reach it. Enough of these in a row eject it; after that time, one more does again."""
+        """A call did not reach it. Enough of these in a row eject it; after that, one more does again."""
         self._failures += 1
         if self._failures >= self._limit:
             self._ejected_until = now + self._eject_for

@@ -29,6 +29,7 @@ class Lane:
         self.calls = 0
         self.retired = False
         self._closing: asyncio.Task[None] | None = None
+        self._left = asyncio.Event()
 
     def leave(self, *, whole: bool) -> None:
         """A call ended; `whole` where its answer was read to the end."""
@@ -36,6 +37,15 @@ class Lane:
         self.retired = self.retired or not whole
         if self.retired and not self.calls and self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self.transport.aclose())
+            self._left.set()
+
+    async def close(self) -> None:
+        """Take no more calls, and go when the last one ended."""
+        self.calls += 1
+        self.leave(whole=False)
+        await self._left.wait()
+        if self._closing is not None:
+            await self._closing
 
 
 class Http2Sender:
@@ -126,10 +136,7 @@ class Http2Sender:
 
     async def close(self) -> None:
         """Close connections without a call now, the others with their last call."""
-        for lane in self._lanes.values():
-            lane.calls += 1
-            lane.leave(whole=False)
         lanes = {*self._lanes.values(), *self._leaving}
         self._lanes.clear()
-        while any(lane.calls for lane in lanes):
-            await asyncio.sleep(0.05)
+        self._leaving.clear()
+        await asyncio.gather(*(lane.close() for lane in lanes))

@@ -54,14 +54,17 @@ class Pool:
 
     async def acquire(self, until: float) -> Connection:
         """A connection that is the caller's until it is idle again; at the latest at `until` (loop time)."""
-        found = self.take()
-        if isinstance(found, Connection):
-            return found
-        if found is not None:
-            found = await self._wait(found, until)
-            if found is not None:
+        while True:
+            found = self.take()
+            if isinstance(found, Connection):
                 return found
-        return await self._open(until)
+            if found is not None:
+                found = await self._wait(found, until)
+            if found is None:
+                return await self._open(until)
+            if found.fresh():
+                return found
+            found.close()  # it ended on its way to us, and gave its place back
 
     async def acquire_new(self, until: float) -> Connection:
         """A connection that nobody used before: the second try after a stale one."""
@@ -80,7 +83,9 @@ class Pool:
             if place in self._line:
                 self._line.remove(place)
             elif place.done() and not place.cancelled():
-                self._pass_on(place.result())  # our turn came too late: it is the next one's
+                late = place.result()  # our turn came too late: it is the next one's
+                if late is None or not late.closed:
+                    self._pass_on(late)
             if isinstance(error, TimeoutError):
                 raise UpstreamError(
                     "UPSTREAM_TIMEOUT", "No connection to the upstream became free in time", sent=Sent.NO,
@@ -108,6 +113,8 @@ class Pool:
 
     def _pass_on(self, connection: Connection | None) -> None:
         """A taken place is free, with its connection where that still stands: the first in line gets it."""
+        if connection is not None:
+            connection.rest(asyncio.get_running_loop().time() + self._idle_timeout)
         while self._line:
             place = self._line.popleft()
             if not place.done():
@@ -119,7 +126,6 @@ class Pool:
         self._taken -= 1
         if connection is not None:
             self._idle.append(connection)
-            connection.rest(asyncio.get_running_loop().time() + self._idle_timeout)
         elif self._empty is not None and not self._taken and not self._empty.done():
             self._empty.set_result(None)
 

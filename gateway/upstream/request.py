@@ -27,11 +27,9 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 def forwarding_lines(exchange: Exchange, span_id: str) -> list[str]:
     """What the gateway tells the upstream about the call, as header lines without their ends."""
-    lines = [
-        f"x-forwarded-for: {exchange.client}",
-        f"x-forwarded-proto: {exchange.scheme}",
-        f"x-forwarded-host: {exchange.authority}",
-    ]
+    lines = [f"x-forwarded-for: {exchange.client}", f"x-forwarded-proto: {exchange.scheme}"]
+    if exchange.authority:
+        lines.append(f"x-forwarded-host: {exchange.authority}")
     if exchange.trace_id:
         lines.append(f"traceparent: 00-{exchange.trace_id}-{span_id}-{'01' if exchange.sampled else '00'}")
         if exchange.tracestate:

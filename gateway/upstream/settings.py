@@ -21,7 +21,7 @@ def _check_url(url: str) -> str:
     except ValueError as error:
         raise ValueError(f"{url!r} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{url!r} must begin with http:// or https://")
+        raise ValueError(f"{url!r} is not a URL to call: begin it with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("a target's URL may not hold credentials: use the upstream_auth policy")
     if not parts.hostname or port == 0:
@@ -159,4 +159,5 @@ class UpstreamConfig(_Settings):
             extra += ", over HTTP/2"
         if self.health is not None:
             extra += f", probed at {self.health.path} every {format_duration(self.health.every)}"
-        return f"calls {where}{extra}; connects within {connect}, answers begin within {begin} and end within {end}"
+        times = f"connects within {connect}, answers begin within {begin} and end within {end}"
+        return f"calls {where}{extra}; {times}"
