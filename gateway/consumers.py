@@ -38,6 +38,23 @@ Algorithm = Literal[
 ]
 """JWS algorithms (RFC 7518 §3.1, RFC 8037). `none` is not among them, and never will be."""
 
+_OURS = frozenset(
+    {
+        *(
+            "connection",
+            "content-length",
+            "expect",
+            "host",
+            "keep-alive",
+            "te",
+            "trailer",
+            "transfer-encoding",
+        ),
+        *("upgrade", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "traceparent", "tracestate"),
+    }
+)
+"""Headers about the message or written last by the gateway."""
+
 _URL: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 
 
@@ -65,6 +82,22 @@ FilledSecret = Annotated[Secret, AfterValidator(_check_secret)]
 """A secret that is not empty: an empty one would let in who sends nothing."""
 
 
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+def _check_header(name: str) -> str:
+    lower = name.lower()
+    if not lower or not _TOKEN.issuperset(lower):
+        raise ValueError(f"{name!r} is not a header name")
+    if lower in _OURS:
+        raise ValueError(f"{name} is written by the gateway itself and cannot carry a credential")
+    return lower
+
+
+HeaderName = Annotated[str, AfterValidator(_check_header)]
+"""A request header that may carry a credential; lower-case once read."""
+
+
 class Settings(BaseModel):
     """Base of the nested models: strict and frozen, hence usable as a key of kept state."""
 
@@ -76,7 +109,9 @@ def only_one(model: BaseModel, what: str) -> str:
     given = [name for name in type(model).model_fields if name != "mode" and getattr(model, name) is not None]
     if len(given) != 1:
         names = ", ".join(name for name in type(model).model_fields if name != "mode")
-        raise ValueError(f"{what} is exactly one of {names}; here are {' and '.join(given) or 'none'}")
+        raise ValueError(
+            f"{what} is exactly one of {names}; here are {' and '.join(given) or 'none'}: give exactly one"
+        )
     return given[0]
 
 
@@ -156,6 +191,10 @@ class JwtCredential(JwtVerification):
     def _check_identity(self) -> JwtCredential:
         if (self.subject is None) == (self.claim is None) or (self.claim is None) != (self.value is None):
             raise ValueError("a jwt credential says `subject`, or `claim` and `value`")
+        alone = {"subject", "claim", "value", "issuer"}
+        if not self.has_keys and not self.model_fields_set <= alone:
+            extra = ", ".join(sorted(self.model_fields_set - alone))
+            raise ValueError(f"a jwt credential with {extra} needs a `key` or `jwks` of its own")
         return self
 
     def names(self) -> tuple[str, str]:

@@ -29,8 +29,8 @@ class Route:
     """Which requests go to which upstream, under which policies; everything precomputed."""
 
     __slots__ = (
-        "_rewrite", "body_limit", "forward", "host", "marks", "methods", "name", "path", "policies", "provider",
-        "require_tls", "rewrite", "stream", "upstream", "where",
+        "_rewrite", "names", "body_limit", "forward", "host", "marks", "methods", "name", "path", "policies",
+        "provider", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,9 @@ class Route:
         self.methods = methods | {"HEAD"} if "GET" in methods else methods
         """Those it answers: HEAD with GET."""
         self.path = path
+        segments = path.split("/")
+        self.names = tuple(part.removeprefix(":") for part in segments if part[:1] == ":" or part == "*")
+        """Of the parameters its path yields, in order; `*` for the rest."""
         self.host = host
         """Lower case; empty for any."""
         self.upstream = upstream
@@ -82,17 +85,19 @@ class Route:
                 path = self._rewrite
             else:
                 path = "".join(params[part[1:]] if part[:1] == "\0" else part for part in self._rewrite)
-                # The edge's paths are canonical, so their pieces are too; this holds the door should one not be.
+                # Pieces of the edge's canonical paths are canonical too: this holds should one not be.
                 if _SUSPECT.search(path) is not None and _TRAVERSAL.search(path) is not None:
                     raise Refused("BAD_REQUEST", "the path has no canonical form once it is rewritten")
         return f"{path}?{query}" if query else path
 
     def __repr__(self) -> str:
-        return f"<Route {self.name}: {' '.join(sorted(self.methods))} {self.host}{self.path} → {self.upstream}>"
+        return (
+            f"<Route {self.name}: {' '.join(sorted(self.methods))} {self.host}{self.path} → {self.upstream}>"
+        )
 
 
 def _compile(rewrite: str) -> str | tuple[str, ...]:
-    """Constant text, or its pieces; `\\0name` stands for a parameter, `\\0*` for the rest."""
+    """Constant text, or its pieces; a parameter's name stands behind a NUL, which no path holds."""
     segments = rewrite.split("/")
     parts: list[str] = []
     text = ""
@@ -191,15 +196,20 @@ class Router:
             winner, params = self.find(method, path, authority)
         except Refused:
             winner, params = None, {}
-        lines = []
+        lines: list[str] = []
         for route in self._fitting(path, authority):
             what = f"{' '.join(sorted(route.methods))} {route.host}{route.path}"
             if route is winner:
                 stands = "".join(f", :{name} is {value}" for name, value in params.items() if name != "*")
                 stands += f", * is {params['*']}" if "*" in params else ""
-                lines.insert(0, f"route {route.name} ({what}, {route.where}) wins: it is the most specific that fits{stands}")
+                lines.insert(
+                    0,
+                    f"route {route.name} ({what}, {route.where}) wins: the most specific that fits{stands}",
+                )
             elif method not in route.methods:
-                lines.append(f"route {route.name} ({what}, {route.where}) fits the path, but does not take {method}")
+                lines.append(
+                    f"route {route.name} ({what}, {route.where}) fits the path, but does not take {method}"
+                )
             else:
                 lines.append(f"route {route.name} ({what}, {route.where}) fits too, but is less specific")
         return lines or [f"no route's path fits {path}"]
@@ -220,7 +230,7 @@ def _host(authority: str) -> str:
     if host.endswith("]"):
         return host
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+    return (name if colon and port.isdigit() else host).rstrip(".")
 
 
 def _find(
@@ -238,10 +248,10 @@ def _find(
 def _descend(
     node: _Node, segments: list[str], index: int, method: str, values: list[str]
 ) -> tuple[Route, Params] | None:
-    """The most specific route below `node`: exact before `:name` before `/*`, going back where a branch ends."""
+    """The most specific route below `node`: exact before `:name` before `/*`, back where a branch ends."""
     if index == len(segments):
         route = node.here.get(method)
-        return None if route is None else (route, _params(route, values))
+        return None if route is None else (route, dict(zip(route.names, values, strict=True)))
     segment = segments[index]
     child = node.exact.get(segment)
     if child is not None:
@@ -253,12 +263,10 @@ def _descend(
         if found is not None:
             return found
     route = node.rest.get(method)
-    return None if route is None else (route, _params(route, [*values, "/".join(segments[index:])]))
-
-
-def _params(route: Route, values: list[str]) -> Params:
-    names = [part.removeprefix(":") for part in route.path.split("/") if part[:1] == ":" or part == "*"]
-    return dict(zip(names, values, strict=True))
+    if route is None:
+        return None
+    values.append("/".join(segments[index:]))
+    return route, dict(zip(route.names, values, strict=True))
 
 
 def _collect(node: _Node, segments: list[str], index: int, fitting: list[Route]) -> None:

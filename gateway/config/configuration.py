@@ -7,10 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config.findings import Finding
-from gateway.config.models import ProviderConfig, RouteConfig, ServerConfig, TelemetryConfig
+from gateway.config.models import ProviderConfig, RouteConfig
+from gateway.config.server import ServerConfig, TelemetryConfig
 from gateway.consumers import Consumer, ConsumerConfig
 from gateway.policy import PolicyConfig
 from gateway.upstream.settings import UpstreamConfig
+
+
+def callers_of(
+    consumers: Mapping[str, ConsumerConfig], providers: Mapping[str, ProviderConfig]
+) -> dict[str, Consumer]:
+    """Name → caller, as policies know them."""
+    return {
+        **{name: config.consumer(name) for name, config in consumers.items()},
+        **{
+            name: Consumer(name, "provider", config.networks, config.credentials)
+            for name, config in providers.items()
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,7 @@ class PlacedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything `routes.yaml` and its neighbours say. Can be pickled: workers build what the supervisor checked."""
+    """All that `routes.yaml` and its neighbours say. Pickles: workers build what the supervisor checked."""
 
     path: Path
     consumers: Mapping[str, ConsumerConfig]
@@ -51,17 +65,12 @@ class Config:
     @property
     def callers(self) -> dict[str, Consumer]:
         """Everybody who may call: `consumers:` and, under their own names, `providers:`."""
-        return {
-            **{name: config.consumer(name) for name, config in self.consumers.items()},
-            **{
-                name: Consumer(name, "provider", config.networks, config.credentials)
-                for name, config in self.providers.items()
-            },
-        }
+        return callers_of(self.consumers, self.providers)
 
     def beside(self, name: str) -> Path:
         """A path that the configuration gives: relative to its folder."""
         return self.path.parent / name
 
     def __repr__(self) -> str:
-        return f"<Config {self.path}: {len(self.routes)} routes, {len(self.upstreams)} upstreams, {self.fingerprint[:8]}>"
+        counts = f"{len(self.routes)} routes, {len(self.upstreams)} upstreams"
+        return f"<Config {self.path}: {counts}, {self.fingerprint[:8]}>"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.config.document import Document, Location
@@ -11,9 +13,31 @@ from gateway.config.findings import Finding, Place
 from gateway.config.lists import Entry, PolicyLists
 from gateway.config.models import RoutesFile
 from gateway.config.orders import check_order
-from gateway.config.translate import suggest
+from gateway.config.paths import check_rewrite
+from gateway.config.sentences import split, suggest
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
+
+
+@dataclass(slots=True)
+class Broken:
+    """Entries of a file that are wrong in themselves: they are left out, but count as there."""
+
+    names: dict[str, set[str]] = field(default_factory=dict)
+    """Section → names of its wrong entries."""
+    routes: set[int] = field(default_factory=set)
+    """Indices of wrong routes."""
+    sections: set[str] = field(default_factory=set)
+    """Sections that are wrong as a whole, or seem to be there under a wrong name."""
+
+    def of(self, section: str) -> set[str]:
+        """The wrong entries of a section."""
+        return self.names.get(section, set())
+
+    @property
+    def any(self) -> bool:
+        """Is anything wrong that might refer to something else?"""
+        return bool(self.routes or self.of("providers") or self.sections & {"routes", "providers"})
 
 
 class CrossChecks:
@@ -23,23 +47,28 @@ class CrossChecks:
         self,
         document: Document,
         file: RoutesFile,
-        broken: dict[str, set[str]],
+        broken: Broken,
         lists: PolicyLists,
         resolved: dict[int, tuple[Entry, ...] | None],
+        *,
+        folder: Path,
     ) -> None:
-        self.document, self.file, self.broken, self.lists, self.resolved = document, file, broken, lists, resolved
+        self.folder = folder
+        self.document, self.file, self.broken = document, file, broken
+        self.lists, self.resolved = lists, resolved
         self.findings: list[Finding] = []
-        self.routes = {
-            index: route for index, route in enumerate(file.routes) if not route.upstream.startswith("broken-")
-        }
-        self.upstreams = {*file.upstreams, *broken["upstreams"]}
-        self.callers = {*file.consumers, *file.providers, *broken["consumers"], *broken["providers"]}
+        self.routes = {index: route for index, route in enumerate(file.routes) if index not in broken.routes}
+        self.upstreams = {*file.upstreams, *broken.of("upstreams")}
+        self.callers = {*file.consumers, *file.providers, *broken.of("consumers"), *broken.of("providers")}
         self._names()
         self._references()
+        self._rewrites()
         self._ties()
         self._policies()
+        self._credentials()
         self._unused()
         self._upstreams()
+        self._certificates()
         self._without_effect()
 
     def _error(self, place: Place, message: str, mend: str) -> None:
@@ -72,7 +101,7 @@ class CrossChecks:
                 )
 
     def _references(self) -> None:
-        providers = {*self.file.providers, *self.broken["providers"]}
+        providers = {*self.file.providers, *self.broken.of("providers")}
         for index, route in self.routes.items():
             self._known(route.upstream, self.upstreams, "upstream", ("routes", index, "upstream"))
             if route.provider is not None:
@@ -81,9 +110,17 @@ class CrossChecks:
             if provider.upstream is not None:
                 self._known(provider.upstream, self.upstreams, "upstream", ("providers", name, "upstream"))
 
+    def _rewrites(self) -> None:
+        for index, route in self.routes.items():
+            if route.rewrite is not None:
+                try:
+                    check_rewrite(route.rewrite, route.match.path)
+                except ValueError as error:
+                    self._error(self._at("routes", index, "rewrite"), *split(str(error)))
+
     def _known(self, name: str, known: Iterable[str], what: str, location: Location) -> None:
         known = list(known)
-        if name not in known:
+        if name not in known and f"{what}s" not in self.broken.sections:
             mend = suggest(name, known) if known else f"add it under {what}s"
             self._error(self.document.place(location), f"there is no {what} {name!r}", mend)
 
@@ -123,32 +160,61 @@ class CrossChecks:
                     self._entry(entry)
 
     def _entry(self, entry: Entry) -> None:
-        document = next(read for read in [self.document, *self.lists.documents] if read.name == entry.place.file)
-        del document
         if entry.name == "authentication":
-            for name in entry.settings.get("consumers") or ():
+            for index, name in enumerate(entry.settings.get("consumers") or ()):
                 if name not in self.callers:
-                    self._error(entry.place, f"authentication names the unknown consumer {name!r}", suggest(name, list(self.callers)))
+                    message = f"authentication names the unknown consumer {name!r}"
+                    self._error(
+                        entry.place_of("consumers", index), message, suggest(name, list(self.callers))
+                    )
+                elif self._lacks_credentials(name):
+                    message = f"authentication names {name}, which has no credentials to prove itself with"
+                    self._error(entry.place_of("consumers", index), message, f"give {name} credentials")
         upstream = entry.settings.get("upstream")
         if entry.name == "fallback" and upstream is not None and upstream not in self.upstreams:
-            self._error(entry.place, f"fallback names the unknown upstream {upstream!r}", suggest(upstream, list(self.upstreams)))
+            message = f"fallback names the unknown upstream {upstream!r}"
+            self._error(entry.place_of("upstream"), message, suggest(upstream, list(self.upstreams)))
+
+    def _lacks_credentials(self, name: str) -> bool:
+        caller = self.file.consumers.get(name) or self.file.providers.get(name)
+        return caller is not None and not caller.credentials
+
+    def _credentials(self) -> None:
+        """Two callers with one key could not be told apart."""
+        first: dict[str, tuple[str, str]] = {}
+        for section, callers in (("consumers", self.file.consumers), ("providers", self.file.providers)):
+            for name, caller in callers.items():
+                for index, credential in enumerate(caller.credentials):
+                    if credential.api_key is None:
+                        continue
+                    owner = first.setdefault(credential.api_key.get_secret_value(), (section, name))
+                    if owner != (section, name):
+                        self._error(
+                            self._at(section, name, "credentials", index),
+                            f"{name} has the same API key as {owner[1]}: they could not be told apart",
+                            "give each caller a key of its own",
+                        )
 
     def _unused(self) -> None:
         used = {route.upstream for route in self.routes.values()}
-        used |= {provider.upstream for provider in self.file.providers.values() if provider.upstream is not None}
+        used |= {
+            provider.upstream for provider in self.file.providers.values() if provider.upstream is not None
+        }
         used |= {
             str(entry.settings.get("upstream"))
             for entries in self.resolved.values()
             for entry in entries or ()
             if entry.name == "fallback"
         }
-        if self.broken["routes"] or self.broken["providers"]:
+        if self.broken.any:
             return  # what they use is not known
         for name in self.file.upstreams:
             if name not in used:
-                self._warn(self._at("upstreams", name, key=True), f"no route uses the upstream {name!r}", "use it, or remove it")
+                place = self._at("upstreams", name, key=True)
+                self._warn(place, f"no route uses the upstream {name!r}", "use it, or remove it")
         if not self.routes:
-            self._warn(self._at("routes", key=True), "there are no routes: every call is answered with 404", "add one under routes")
+            message = "there are no routes: every call is answered with 404"
+            self._warn(self._at("routes", key=True), message, "add one under routes")
 
     def _upstreams(self) -> None:
         for name, upstream in self.file.upstreams.items():
@@ -162,6 +228,16 @@ class CrossChecks:
                         f"upstream {name} is reached over plain HTTP: {shown}",
                         "use https, unless the network in between is yours",
                     )
+
+    def _certificates(self) -> None:
+        tls = self.file.server.tls
+        for key, name in tls.model_dump(exclude_none=True).items() if tls is not None else ():
+            path = self.folder / name
+            if not path.is_file():
+                message = f"server.tls.{key}: there is no file {name}"
+                self._error(
+                    self._at("server", "tls", key), message, "paths are relative to the configuration file"
+                )
 
     def _without_effect(self) -> None:
         for name, provider in self.file.providers.items():

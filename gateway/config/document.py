@@ -16,16 +16,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gateway.config.findings import Finding, Place
 from gateway.config.scalars import Scalar, read_plain
+from gateway.config.yaml_nodes import DEFAULT_TAGS, STRING, compose, explain
 
 Location = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value, as pydantic tells them."""
 
-_STRING = "tag:yaml.org,2002:str"
-_DEFAULT_TAGS: dict[type[Node], str] = {
-    ScalarNode: _STRING,
-    SequenceNode: "tag:yaml.org,2002:seq",
-    MappingNode: "tag:yaml.org,2002:map",
-}
 _COMPOSED_DEPTH = 100
 """Deepest nesting handed to the composer, which recurses: libyaml's would overflow the C stack."""
 _BRACKETS = re.compile(r"[\[\]{}]")
@@ -33,49 +28,15 @@ _DEEP_INDENT = re.compile(rf"^[ ?:-]{{{_COMPOSED_DEPTH}}}", re.MULTILINE)
 _DEPTH = 50
 """Deepest nesting read: three times what any setting needs."""
 
-class _AsText:
-    """Resolves no scalar: every plain one stays the text it is, for `read_plain` to read."""
-
-    def resolve(self, kind: type[Node], _value: object, _implicit: object) -> str:
-        return _DEFAULT_TAGS[kind]
-
-    def descend_resolver(self, _parent: Node | None, _index: object) -> None: ...
-
-    def ascend_resolver(self) -> None: ...
-
-    def check_resolver_prefix(self, *_: object) -> bool:
-        return False
-
-
-try:
-    from yaml.cyaml import CParser as _Parser
-
-    class _Loader(_AsText, _Parser):
-        """libyaml's composer, ten times as fast."""
-
-except ImportError:  # PyYAML was built without libyaml
-    from yaml.composer import Composer
-    from yaml.parser import Parser
-    from yaml.reader import Reader
-    from yaml.scanner import Scanner
-
-    class _Loader(_AsText, Reader, Scanner, Parser, Composer):  # type: ignore[no-redef]
-        """PyYAML's own composer."""
-
-        def __init__(self, stream: str) -> None:
-            Reader.__init__(self, stream)
-            Scanner.__init__(self)
-            Parser.__init__(self)
-            Composer.__init__(self)
-
 
 class Document:
-    """A file that was read: `value` is its content in plain types, `findings` what YAML itself says against it."""
+    """A file that was read: its content in plain types, and what is wrong with it as YAML."""
 
     def __init__(self, name: str, data: bytes, environ: Mapping[str, str], folder: Path) -> None:
         self.name = name
         """The file as the user knows it; findings start with it."""
         self.value: Any = None
+        """Mappings as dict, lists as list; scalars as YAML 1.2 reads them."""
         self.findings: list[Finding] = []
         self.text = ""
         self.files: list[Path] = []
@@ -107,7 +68,7 @@ class Document:
         return self._root is not None or not self.findings
 
     def place(self, location: Sequence[str | int] = (), *, key: bool = False) -> Place:
-        """Where a value (with `key`, its key) stands; segments that the file does not have are passed over."""
+        """Where a value (with `key`, its key) stands; segments the file does not have are passed over."""
         if self._root is None:
             return Place(self.name, 1, 1)
         node, name, _ = self._walk(location)
@@ -118,7 +79,7 @@ class Document:
         return self._walk(location)[2] if self._root is not None else ()
 
     def reference(self, location: Sequence[str | int]) -> str | None:
-        """What a value came from: `$NAME`, a path, `""` for one that could not be resolved; None if it stands here."""
+        """What a value came from: `$NAME` or a path, `""` where it is not to be had; else None."""
         if self._root is None:
             return None
         return self._references.get(id(self._walk(location)[0]))
@@ -157,12 +118,7 @@ class Document:
 
     def _compose(self) -> Node | None:
         try:
-            loader = _Loader(self.text)
-            try:
-                root: Node | None = loader.get_single_node()
-            finally:
-                if hasattr(loader, "dispose"):
-                    loader.dispose()
+            return compose(self.text)
         except yaml.reader.ReaderError as error:
             before = self.text[: error.position] if isinstance(error.position, int) else ""
             place = Place(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -171,15 +127,16 @@ class Document:
             )
             return None
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
+            mark, context = error.problem_mark, error.context_mark
+            if context is not None and (mark is None or mark.line != context.line):
+                mark = context  # what was begun there was never ended: a quote, a bracket, a key
             line, column = (0, 0) if mark is None else (mark.line, mark.column)
             lines = self.text.splitlines() or [""]
             if line >= len(lines):  # behind the end of the file: point at its last character
                 line, column = len(lines) - 1, len(lines[-1])
             place = Place(self.name, line + 1, column + 1)
-            self.findings.append(Finding.at(place, *_syntax(error, self.text, place)))
+            self.findings.append(Finding.at(place, *explain(error, self.text, place)))
             return None
-        return root
 
     def _too_deep(self) -> Finding | None:
         """Nesting that would overflow the composer's stack; brackets in quotes count too, but close again."""
@@ -200,19 +157,21 @@ class Document:
     def _convert(self, node: Node, depth: int = 0) -> Any:
         if id(node) in self._seen:
             self._say_alias(node)
+            self._references[id(node)] = ""
             return None
         self._seen.add(id(node))
         if isinstance(node, ScalarNode):
-            if node.tag not in (_STRING, "!"):
+            if node.tag not in (STRING, "!"):
                 self._say_tag(node)
             return node.value if node.style else read_plain(node.value)
         if depth > _DEPTH:
             self._say(node, "lists or mappings are nested too deeply here", "flatten them")
             return None
-        if node.tag != _DEFAULT_TAGS[type(node)]:
+        if node.tag != DEFAULT_TAGS[type(node)]:
             self._say_tag(node)
         if isinstance(node, SequenceNode):
             return [self._convert(item, depth + 1) for item in node.value]
+        assert isinstance(node, MappingNode)
         return self._convert_mapping(node, depth)
 
     def _convert_mapping(self, node: MappingNode, depth: int) -> Any:
@@ -224,7 +183,9 @@ class Document:
                 continue
             name = key.value
             if name == "<<" and not key.style:
-                self._say(key, "merge keys (`<<`) are not read", "write the values out, or share a policy list")
+                self._say(
+                    key, "merge keys (`<<`) are not read", "write the values out, or share a policy list"
+                )
                 continue
             if name in value:
                 line = first[name].start_mark.line + 1
@@ -241,16 +202,22 @@ class Document:
     def _variable(self, node: MappingNode, value: dict[str, Any]) -> Scalar:
         name, default = value["env"], value.get("default")
         if not isinstance(name, str) or not name:
-            return self._unresolved(node, "env takes the name of an environment variable", "write {env: NAME}")
+            return self._unresolved(
+                node, "env takes the name of an environment variable", "write {env: NAME}"
+            )
         if isinstance(default, (dict, list)):
-            return self._unresolved(node, "a default is a single value", f"write {{env: {name}, default: value}}")
+            return self._unresolved(
+                node, "a default is a single value", f"write {{env: {name}, default: value}}"
+            )
         if name in self._environ:
             self._references[id(node)] = f"${name}"
             return self._environ[name]
         if "default" in value:
             return default  # stands in the file, so it is shown like any other value
         return self._unresolved(
-            node, f"the environment variable {name} is not set", f"set it, or write {{env: {name}, default: …}}"
+            node,
+            f"the environment variable {name} is not set",
+            f"set it, or write {{env: {name}, default: …}}",
         )
 
     def _content(self, node: MappingNode, name: object) -> Scalar:
@@ -262,7 +229,9 @@ class Document:
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
             return self._unresolved(
-                node, f"the file {name} cannot be read: {reason}", "paths are relative to the configuration file"
+                node,
+                f"the file {name} cannot be read: {reason}",
+                "paths are relative to the configuration file",
             )
         except ValueError:
             return self._unresolved(node, f"the file {name} is not UTF-8 text", "a value is text: encode it")
@@ -282,42 +251,11 @@ class Document:
         """An alias is composed as the very node it names, so its own place has to be looked up."""
         mend = "write the value out: then every place in the file says what holds there"
         for event in yaml.parse(self.text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                mark = event.start_mark
+            mark = event.start_mark
+            if isinstance(event, yaml.AliasEvent) and mark is not None:
                 place = Place(self.name, mark.line + 1, mark.column + 1)
                 finding = Finding.at(place, f"the alias *{event.anchor} is not read", mend)
                 if finding not in self.findings:
                     self.findings.append(finding)
                     return
         self._say(node, "aliases are not read", mend)
-
-
-def _syntax(error: yaml.MarkedYAMLError, text: str, place: Place) -> tuple[str, str]:
-    """PyYAML's and libyaml's complaints in plain words: (message, how to mend it)."""
-    problem = str(error.problem or "")
-    lines = text.splitlines()
-    line = lines[place.line - 1] if place.line <= len(lines) else ""
-    if "\t" in line[: place.column] and not line[: place.column - 1].strip() or "'\\t'" in problem:
-        return "a tab stands where YAML wants spaces", "indent with spaces"
-    if "mapping values are not allowed" in problem:
-        return (
-            "a `: ` stands where no key can be",
-            "quote the text that holds it, or check the indentation of this line and the one above",
-        )
-    if "found character" in problem:
-        character = line[place.column - 1 : place.column]
-        return f"text cannot start with {character!r} here", "quote it"
-    if "undefined alias" in problem:
-        return "text that starts with `*` is read as an alias", "quote it"
-    if "expected a single document" in str(error.context or "") or "another document" in problem:
-        return "a second document starts here", "remove the `---`: a file holds one document"
-    if "end of stream" in problem or "while scanning a quoted scalar" in str(error.context or ""):
-        return "a quoted text is not closed", "close the quote"
-    if "flow" in str(error.context or "") or "',' or" in problem:
-        return "a `{` or `[` is not closed, or a comma is missing", "close it, or put a comma between its entries"
-    if "could not find expected ':'" in problem:
-        return "a key has no `:`", "write `key: value`"
-    return (
-        "this line does not fit the lines above it",
-        "check its indentation: entries of one list or mapping start in the same column",
-    )

@@ -64,22 +64,24 @@ class ConfigError(GatewayError):
         return ConfigError, (self.findings,)
 
 
-def sort(findings: Iterable[Finding]) -> list[Finding]:
-    """By file (in order of first appearance), line and column, each thing said once."""
-    unique = list(dict.fromkeys(findings))
-    files = {file: index for index, file in enumerate(dict.fromkeys(finding.file for finding in unique))}
-    return sorted(unique, key=lambda finding: (files[finding.file], finding.line, finding.column))
+def sort(findings: Iterable[Finding], files: Iterable[str]) -> list[Finding]:
+    """By file (in the order of `files`), line and column, each thing said once."""
+    order = {file: index for index, file in enumerate(files)}
+    return sorted(
+        dict.fromkeys(findings),
+        key=lambda finding: (order.get(finding.file, len(order)), finding.file, finding.line, finding.column),
+    )
 
 
 def show(
     findings: Iterable[Finding], sources: Mapping[str, Sequence[str]], secrets: frozenset[str]
 ) -> list[Finding]:
-    """The findings, each once, sorted, with the source line it is about; `secrets` are the keys that hold some."""
+    """Each finding once, sorted, with the source line it is about; `secrets` are the keys that hold some."""
     return [
         replace(finding, excerpt=blot(lines[finding.line - 1], secrets))
         if finding.line <= len(lines := sources.get(finding.file, ()))
         else finding
-        for finding in sort(findings)
+        for finding in sort(findings, sources)
     ]
 
 
@@ -114,11 +116,15 @@ def blot(line: str, secrets: frozenset[str]) -> str:
     if not secrets:
         return line
     names = "|".join(sorted(map(re.escape, secrets), key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w-])([\"']?(?:{names})[\"']?\s*:\s+)(?!\{{\s*(?:env|file)\b)(\S.*)")
+    pattern = re.compile(rf"(?<![\w-])([\"']?(?:{names})[\"']?\s*:\s+)(?!\{{\s*file\b)(\S.*)")
     match = pattern.search(line)
     if match is None:
         return line
     value = match[2]
+    if re.match(r"\{\s*env\b", value):  # a default is as secret as what it stands in for
+        blotted = re.sub(r"(default\s*:\s*)[^,}\s][^,}]*", r"\1…", value, count=1)
+        head, brace, tail = blotted.partition("}")
+        return line[: match.start(2)] + head + brace + blot(tail, secrets)
     if value[:1] in "{[":  # a mapping or list of its own: its inner keys speak for themselves
         return line[: match.start(2)] + value[0] + blot(value[1:], secrets)
     return line[: match.start(2)] + "…"

@@ -1,4 +1,4 @@
-"""Policy lists: the files in `policies/`, and what a route's own list of names and inline policies comes to."""
+"""Policy lists: the files in `policies/`, and what a route's own list of names and policies comes to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from gateway.config.configuration import PlacedPolicy
 from gateway.config.document import Document, Location
 from gateway.config.findings import Finding, Place
+from gateway.config.sentences import suggest
 from gateway.config.shapes import Shape
-from gateway.config.translate import suggest, translate
+from gateway.config.translate import translate
 from gateway.policies import POLICIES
 
 
@@ -23,9 +24,20 @@ class Entry:
 
     name: str
     settings: Mapping[str, Any]
-    place: Place
-    placed: PlacedPolicy | None
+    document: Document
+    location: Location
+    """Where its settings stand in the document."""
+    placed: PlacedPolicy | None = None
     """None where its settings are wrong, which has been said."""
+
+    @property
+    def place(self) -> Place:
+        """Where its name stands."""
+        return self.document.place(self.location, key=True)
+
+    def place_of(self, *inner: str | int) -> Place:
+        """Where one of its settings stands."""
+        return self.document.place((*self.location, *inner))
 
     @property
     def mode(self) -> str:
@@ -46,10 +58,13 @@ class PolicyLists:
         self.used: set[str] = set()
         self.names = sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []
 
-    def read_all(self) -> None:
-        """Read every list there is, so that mistakes in unused ones are found too."""
+    def read_all(self, *, complete: bool) -> None:
+        """Read every list there is, so that mistakes in unused ones are found too.
+
+        `complete` says that all routes could be read, so that a list none of them named is unused.
+        """
         for name in self.names:
-            if self._list(name) is not None and name not in self.used and name not in POLICIES:
+            if self._list(name) is not None and complete and name not in self.used and name not in POLICIES:
                 self.findings.append(
                     Finding.at(
                         Place(self._file(name), 1, 1),
@@ -59,7 +74,9 @@ class PolicyLists:
                     )
                 )
 
-    def resolve(self, items: Sequence[Any], document: Document, location: Location) -> tuple[Entry, ...] | None:
+    def resolve(
+        self, items: Sequence[Any], document: Document, location: Location
+    ) -> tuple[Entry, ...] | None:
         """A route's list as policies, outermost first; None where a named list could not be read."""
         entries: list[Entry] = []
         complete = True
@@ -82,11 +99,10 @@ class PolicyLists:
             self.findings.append(Finding.at(place, message, f"write {{{name}: {{…}}}} for the policy"))
             return None
         if name not in self.names:
-            known = [*self.names, *POLICIES]
             message = f"there is no policy list {name!r}"
-            mend = suggest(name, self.names) if self.names else f"make one in {self._file(name)}"
-            if (close := suggest(name, known)).startswith("did") and not mend.startswith("did"):
-                mend = close.replace("did you mean '", "did you mean the policy {").replace("'?", ": {…}}?")
+            mend = suggest(name, self.names)
+            if not mend.startswith("did"):
+                mend = f"write one in {self._file(name)}" + (f"; {mend}" if self.names else "")
             self.findings.append(Finding.at(place, message, mend))
             return None
         self.used.add(name)
@@ -111,7 +127,9 @@ class PolicyLists:
             data = path.read_bytes()
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
-            self.findings.append(Finding.at(start, f"the file cannot be read: {reason}", "mend its permissions"))
+            self.findings.append(
+                Finding.at(start, f"the file cannot be read: {reason}", "mend its permissions")
+            )
             return None
         document = Document(self._file(name), data, self._environ, self._root)
         self.documents.append(document)
@@ -119,9 +137,17 @@ class PolicyLists:
         if not document.readable:
             return None
         if not isinstance(document.value, list):
-            kind = "empty" if document.value is None else "not a list"
+            message = (
+                "this policy list is empty"
+                if document.value is None
+                else "this file is not a list of policies"
+            )
             self.findings.append(
-                Finding.at(document.place(), f"a policy list is {kind}", "write one policy per line: `- cache: {ttl: 5m}`")
+                Finding.at(
+                    document.place(),
+                    message,
+                    "write one policy per line: `- cache: {ttl: 5m}`",
+                )
             )
             return None
         entries = []
@@ -146,7 +172,10 @@ class PolicyLists:
         if not isinstance(item, dict) or len(item) != 1:
             if isinstance(item, dict) and len(item) > 1:
                 message = f"one entry holds {len(item)} keys: {', '.join(item)}"
-                mend = "begin each policy with a dash of its own, and indent its settings below its name"
+                first, *others = item
+                mend = f"indent the settings of {first} below it"
+                if any(name in POLICIES for name in others):
+                    mend = "begin each policy with a dash of its own"
             else:
                 message = "an entry is a list's name, or one policy with its settings"
                 mend = "write `- metadata` or `- cache: {ttl: 5m}`"
@@ -156,19 +185,24 @@ class PolicyLists:
         config = POLICIES.get(name)
         place = document.place((*location, name), key=True)
         if config is None:
-            self.findings.append(Finding.at(place, f"there is no policy {name!r}", suggest(name, list(POLICIES))))
+            self.findings.append(
+                Finding.at(place, f"there is no policy {name!r}", suggest(name, list(POLICIES)))
+            )
             return None
         if not isinstance(settings, dict):
-            message = f"{name} has no settings" if settings is None else f"the settings of {name} are not a mapping"
+            message = (
+                f"{name} has no settings" if settings is None else f"the settings of {name} are not a mapping"
+            )
             self.findings.append(Finding.at(place, message, f"write {{{name}: {{}}}} for its defaults"))
             return None
+        here = (*location, name)
         try:
             placed = PlacedPolicy(config.model_validate(settings), self._where(place), list_name)
         except ValidationError as error:
             shape = self._shapes.setdefault(name, Shape.of(config))
-            self.findings += translate(error, document, (*location, name), shape)
-            return Entry(name, settings, place, None)
-        return Entry(name, settings, place, placed)
+            self.findings += translate(error, document, here, shape)
+            return Entry(name, settings, document, here)
+        return Entry(name, settings, document, here, placed)
 
     def _where(self, place: Place) -> str:
         folder = self._label.removesuffix("policies/")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.config.configuration import Config
-from gateway.config.crosschecks import CrossChecks
+from gateway.config.configuration import Config, callers_of
+from gateway.config.crosschecks import Broken, CrossChecks
 from gateway.config.document import Document
 from gateway.config.findings import ConfigError, Finding, Place, show
 from gateway.config.lists import Entry, PolicyLists
 from gateway.config.models import RoutesFile
 from gateway.config.shapes import Shape, secret_names
 from gateway.config.translate import translate
+from gateway.config.trial import try_out
 from gateway.policies import POLICIES
 
 
@@ -55,13 +57,17 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
     file, broken = _validate(document, findings)
     label = name[: len(name) - len(path.name)] + "policies/"
     lists = PolicyLists(path.parent / "policies", label, environ, path.parent)
-    resolved = _resolve(file, document, lists)
-    lists.read_all()
-    checks = CrossChecks(document, file, broken, lists, resolved)
+    resolved = _resolve(file, broken, document, lists)
+    lists.read_all(complete="routes" not in broken.sections)
+    checks = CrossChecks(document, file, broken, lists, resolved, folder=path.parent)
     documents = [document, *lists.documents]
     findings += lists.findings + checks.findings
     for read in lists.documents:
         findings += read.findings
+    if not any(finding.severity == "error" for finding in findings):
+        callers = callers_of(file.consumers, file.providers)
+        used = [(route, resolved[index] or ()) for index, route in enumerate(file.routes)]
+        findings += try_out(used, callers, file.upstreams)
     shown = _shown(findings, documents)
     if any(finding.severity == "error" for finding in findings):
         return None, shown
@@ -92,53 +98,53 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
     return config, shown
 
 
-def _validate(document: Document, findings: list[Finding]) -> tuple[RoutesFile, dict[str, set[str]]]:
-    """The file as far as it is right, and per section the names of the entries that are not."""
-    data = document.value
-    broken: dict[str, set[str]] = {"consumers": set(), "providers": set(), "upstreams": set(), "routes": set()}
+def _validate(document: Document, findings: list[Finding]) -> tuple[RoutesFile, Broken]:
+    """The file as far as it is right, and which of its entries are not."""
+    broken = Broken()
     try:
-        return RoutesFile.model_validate(data), broken
+        return RoutesFile.model_validate(document.value), broken
     except ValidationError as error:
         findings += translate(error, document, (), Shape.of(RoutesFile))
         details = error.errors(include_url=False, include_context=False)
-    rest: dict[str, Any] = {**data, "version": 1}
-    dropped: dict[str, set[str | int]] = {}
+    rest: dict[str, Any] = dict(document.value)
     for item in details:
-        section, *inner = item["loc"] or ("",)
-        if section in broken and inner and isinstance(rest.get(str(section)), dict | list):
-            dropped.setdefault(str(section), set()).add(inner[0])
+        section, *inner = item["loc"]
+        value = rest.get(str(section))
+        if section in ("consumers", "providers", "upstreams") and inner and isinstance(value, dict):
+            broken.names.setdefault(str(section), set()).add(str(inner[0]))
+        elif section == "routes" and inner and isinstance(value, list):
+            broken.routes.add(int(inner[0]))
         else:
             rest.pop(str(section), None)
-    for section, keys in dropped.items():
-        value = rest.get(section)
-        if isinstance(value, dict):
-            broken[section] |= {str(key) for key in keys}
-            rest[section] = {name: entry for name, entry in value.items() if name not in broken[section]}
-        elif isinstance(value, list):
-            # A placeholder keeps the indices, hence the places, of the routes behind it.
-            rest[section] = [
-                {"name": f"{_BROKEN}{index}", "match": {"methods": ["GET"], "path": f"/{_BROKEN}{index}"}, "upstream": _BROKEN}
-                if index in keys
-                else entry
-                for index, entry in enumerate(value)
-            ]
-            for index in keys:
-                entry = value[index] if isinstance(index, int) else None
-                if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-                    broken[section].add(entry["name"])
+            meant = get_close_matches(str(section).lower(), list(RoutesFile.model_fields), 1)
+            broken.sections.update([str(section), *meant])
+    for section, names in broken.names.items():
+        if section in rest:
+            rest[section] = {name: entry for name, entry in rest[section].items() if name not in names}
+    if "routes" in rest:
+        # A stand-in keeps the indices, hence the places, of the routes behind it.
+        rest["routes"] = [
+            {"name": "x", "match": {"methods": ["GET"], "path": "/"}, "upstream": "x"}
+            if index in broken.routes
+            else entry
+            for index, entry in enumerate(rest["routes"])
+        ]
     rest["version"] = 1
     return RoutesFile.model_validate(rest), broken
 
 
-_BROKEN = "broken-"
-
-
-def _resolve(file: RoutesFile, document: Document, lists: PolicyLists) -> dict[int, tuple[Entry, ...] | None]:
+def _resolve(
+    file: RoutesFile, broken: Broken, document: Document, lists: PolicyLists
+) -> dict[int, tuple[Entry, ...] | None]:
     """Index of each route → its policies. Routes with the same bare names share one result."""
     shared: dict[tuple[str, ...], tuple[Entry, ...] | None] = {}
     resolved: dict[int, tuple[Entry, ...] | None] = {}
     for index, route in enumerate(file.routes):
-        items = route.policies
+        items: Sequence[Any] = route.policies
+        if index in broken.routes:  # its own mistakes must not hide those of its policies
+            raw = document.value["routes"][index]
+            written = raw.get("policies") if isinstance(raw, dict) else None
+            items = written if isinstance(written, list) else ()
         location = ("routes", index, "policies")
         if all(isinstance(item, str) for item in items):
             key = tuple(items)

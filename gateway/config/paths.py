@@ -39,7 +39,7 @@ def _segments(path: str) -> list[str]:
     if not path.startswith("/"):
         raise ValueError(f"the path {path!r} does not begin with a slash: write {'/' + path}")
     if "?" in path or "#" in path:
-        raise ValueError(f"the path {path!r} holds a query or fragment: routes match paths only, remove it")
+        raise ValueError(f"the path {path!r} holds a query or fragment: remove it, routes match paths")
     if "//" in path:
         raise ValueError(f"the path {path!r} holds an empty segment: write one slash, not two")
     segments = path[1:].split("/")
@@ -52,11 +52,13 @@ def _segments(path: str) -> list[str]:
         elif segment[:1] == ":":
             if not _NAME.fullmatch(segment[1:]):
                 raise ValueError(
-                    f"{segment!r} is not a name for a segment: write : and a word, like :game, for the whole segment"
+                    f"{segment!r} is not a name for a segment: write : and one word for all of it, like :game"
                 )
+        elif "{" in segment or "}" in segment:
+            raise ValueError(f"the path {path!r} holds braces: write :id for a segment that varies")
         elif not _SEGMENT.fullmatch(segment):
             raise ValueError(
-                f"the path {path!r} holds characters that a path may not: percent-encode them, in upper-case hex"
+                f"the path {path!r} holds characters that paths may not: percent-encode them in upper case"
             )
         elif _DANGEROUS.search(segment):
             raise ValueError(

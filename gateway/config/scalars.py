@@ -37,9 +37,9 @@ def read_plain(text: str) -> Scalar:
     if _DECIMAL.fullmatch(text):
         return int(text)
     if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
+        return int(text, 8)
     if _HEXADECIMAL.fullmatch(text):
-        return int(text[2:], 16)
+        return int(text, 16)
     if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
         return BareNumber(text)
     return text

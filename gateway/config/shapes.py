@@ -32,6 +32,8 @@ class Shape:
                 found = option.get("items")
             else:
                 found = option.get("properties", {}).get(segment, option.get("additionalProperties"))
+            if not isinstance(found, dict) and option.get("patternProperties"):
+                found = next(iter(option["patternProperties"].values()))
             if isinstance(found, dict):
                 inner += _options(found, self.defs)
         return Shape(tuple(inner), self.defs) if inner else self
@@ -56,14 +58,26 @@ class Shape:
     def example(self) -> str:
         """Something that may stand here."""
         for option in self.options:
-            if option.get("examples"):
-                return str(option["examples"][0])
-            if "const" in option:
-                return str(option["const"])
-            if "enum" in option:
-                return str(option["enum"][0])
-        kinds = {option.get("type") for option in self.options}
-        return "[…]" if "array" in kinds else "{…}" if "object" in kinds else "…"
+            for choices in (option.get("examples"), option.get("enum"), [option.get("const")]):
+                if choices and choices[0] is not None:
+                    return _flow(choices[0])
+        for option in self.options:
+            if option.get("type") == "array":
+                return f"[{Shape(tuple(_options(option.get('items', {}), self.defs)), self.defs).example()}]"
+            if option.get("type") == "object":
+                needed = (f"{key}: {self.child(key).example()}" for key in option.get("required", ()))
+                return f"{{{', '.join(needed)}}}"
+        return "…"
+
+    @property
+    def rule(self) -> str:
+        """What must hold of text that stands here, in words where the model has some."""
+        for option in self.options:
+            if option.get("description"):
+                return str(option["description"]).partition("\n")[0].rstrip(".")
+        return (
+            f"it has to match {next((o['pattern'] for o in self.options if 'pattern' in o), 'its pattern')}"
+        )
 
     def bound(self, value: float) -> str:
         """A bound on what stands here, written as it would be in the file."""
@@ -75,6 +89,10 @@ class Shape:
         if example.endswith("%"):
             return f"{value * 100:g}%"
         return f"{value:g}"
+
+
+def _flow(value: Any) -> str:
+    return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
 
 
 def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
@@ -91,13 +109,17 @@ def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
 
 
 def _options(schema: dict[str, Any], defs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A schema's alternatives, references followed."""
+    """A schema's alternatives, references followed; what stands beside a reference goes before it."""
     if "$ref" in schema:
-        yield from _options(defs[schema["$ref"].rpartition("/")[2]], defs)
+        beside = {key: value for key, value in schema.items() if key in ("description", "examples")}
+        for option in _options(defs[schema["$ref"].rpartition("/")[2]], defs):
+            yield {**option, **beside}
         return
     alternatives = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if not alternatives:
         yield schema
         return
+    beside = {key: value for key, value in schema.items() if key in ("description", "examples")}
     for alternative in alternatives:
-        yield from _options(alternative, defs)
+        for option in _options(alternative, defs):
+            yield {**beside, **option}

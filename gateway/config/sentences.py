@@ -1,0 +1,189 @@
+"""One pydantic error as two plain sentences: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from gateway.config.document import Location
+from gateway.config.shapes import Shape
+
+_QUOTE = "'"
+_ALTERNATIVES = re.compile(r"\^?\(((?:[a-z_:]+(?:\[[^]]*\][+*]?)?\|?)+)\)\$?")
+"""A pattern that only lists words, `^(client|header:[a-z]+)$`."""
+_WANTED = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "frozen_set": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "model_attributes": "a mapping",
+    "mapping": "a mapping",
+    "dataclass": "a mapping",
+}
+"""The first half of a pydantic error type (`int_parsing`, `list_type`) → what the setting takes."""
+_MENDS = {
+    "text": "write it in quotes",
+    "a whole number": "write digits only",
+    "a number": "write digits, with a point if need be",
+    "true or false": "write true or false",
+    "a list": "put it in brackets: [...]",
+    "a mapping": "write key: value pairs, indented below it",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`")
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """` did you mean 'x'?`, or the list of what there is."""
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in known}
+    close = get_close_matches(name.lower().replace("-", "_"), folded, 1, 0.6)
+    if close:
+        return f"did you mean {folded[close[0]]!r}?"
+    if not known:
+        return "there are none"
+    listed = ", ".join(sorted(known)[:20]) + (", …" if len(known) > 20 else "")
+    return f"there {'is' if len(known) == 1 else 'are'} {listed}"
+
+
+def split(message: str, keys: Sequence[str] = ()) -> tuple[str, str]:
+    """A message as written in this project, `what is wrong: how to mend it`, as its two halves.
+
+    A colon within quotes, or behind one of the `keys` (`strategy: token_bucket`), does not split it.
+    """
+    quoted = [match.span() for match in _QUOTED.finditer(message)]
+    for colon in re.finditer(": ", message):
+        at = colon.start()
+        word = re.search(r"\w*$", message[:at])
+        named = word is not None and (word[0] in keys or word.start() == 0)
+        if named or any(start < at < end for start, end in quoted):
+            continue
+        return message[:at], message[at + 2 :]
+    what, _, mend = message.partition("; ")
+    return what, mend
+
+
+def sentence(
+    kind: str, text: str, context: Mapping[str, Any], *, name: str, shape: Shape, value: Any
+) -> tuple[str, str]:
+    """A pydantic error about the value called `name`: (what is wrong, how to mend it)."""
+    if kind == "value_error":
+        return _own_words(str(context.get("error", text)), name, shape)
+    if kind in ("literal_error", "enum"):
+        return _choice(name, value, str(context.get("expected", "")))
+    if kind == "no_branch":
+        takes: list[str] = context["choices"]
+        if isinstance(value, str) and any(choice.startswith("'") for choice in takes):
+            return _choice(name, value, " ".join(takes))
+        return (
+            f"{name} takes {' or '.join(choice.strip(_QUOTE) for choice in takes)}, not {kind_of(value)}",
+            "",
+        )
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        bound = shape.bound(context[key])
+        return f"{name} must be {words} {bound}", f"write a value of {words} {bound}"
+    if kind in ("too_short", "string_too_short"):
+        least = context.get("min_length", 1)
+        return f"{name} is empty" if least == 1 else f"{name} is too short", f"give at least {least}"
+    if kind in ("too_long", "string_too_long"):
+        return f"{name} is too long", f"give at most {context.get('max_length')}"
+    if kind == "string_pattern_mismatch":
+        choices = _ALTERNATIVES.fullmatch(str(context.get("pattern", "")))
+        if choices is not None:
+            words = re.sub(r"\[[^]]*\][+*]?", "NAME", choices[1]).replace("|", "' '")
+            return _choice(name, value, f"'{words}'")
+        example = shape.example()
+        return f"{name} cannot be {show(value)}", shape.rule if example == "…" else f"write it like {example}"
+    takes_one = wanted(kind)
+    if takes_one and value is None:
+        return f"{name} is empty", f"give it a value, or remove it: {name} takes {takes_one}"
+    if takes_one == "a list" and isinstance(value, dict):
+        return f"{name} takes a list, not a mapping", "begin each entry with a dash"
+    if takes_one:
+        return f"{name} takes {takes_one}, not {kind_of(value)}", _MENDS[takes_one]
+    told = text[:1].lower() + text[1:]
+    return f"{name} is not valid: it should {told.removeprefix('input should ').removeprefix('value ')}", ""
+
+
+def _own_words(text: str, name: str, shape: Shape) -> tuple[str, str]:
+    """A message that this project's own validators wrote."""
+    what, mend = split(f"{name} {text}" if text.startswith("must ") else text, shape.keys)
+    for source, marker in ((what, " is not one of "), (mend, "use one of ")):
+        # A choice that a validator made itself still deserves a guess at what was meant.
+        quoted = _QUOTED.match(what)
+        if marker in source and quoted is not None:
+            guess = suggest(quoted[0].strip(_QUOTE), source.partition(marker)[2].split(", "))
+            if guess.startswith("did"):
+                return (what.partition(marker)[0] + " is not known here" if source is what else what), guess
+    return what, mend
+
+
+def _choice(name: str, value: Any, expected: str) -> tuple[str, str]:
+    choices = re.findall(r"'([^']*)'", expected)
+    if not choices:
+        return f"{name} takes {expected}, not {kind_of(value)}", f"write {expected}"
+    guess = suggest(value, choices) if isinstance(value, str) else ""
+    mend = guess if guess.startswith("did") else f"write {' or '.join(choices)}"
+    return f"{name} cannot be {show(value)}", mend
+
+
+def wanted(kind: str) -> str:
+    """What a setting takes, by the type of pydantic's error; empty where it is not about that."""
+    for suffix in ("_type", "_parsing", "_parsing_size", "_from_float"):
+        if kind.endswith(suffix):
+            return _WANTED.get(kind.removesuffix(suffix), "")
+    return ""
+
+
+def name_of(location: Location) -> str:
+    """`upstreams.aurora.timeout`, `match.path`, `cache.ttl`, `targets[1]`: the place tells of which route."""
+    last = max((index for index, segment in enumerate(location[:-1]) if isinstance(segment, int)), default=-1)
+    text = ""
+    for segment in location[last + 1 :]:
+        text += f"[{segment + 1}]" if isinstance(segment, int) else f".{segment}" if text else segment
+    return text.removeprefix("[").removesuffix("]") if text.startswith("[") else text
+
+
+def kind_of(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def show(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "…")
+    return kind_of(value)
+
+
+def hide(message: str, value: Any, source: str | None) -> str:
+    """The message without the value, which is a secret or came from outside the file."""
+    stand_in = f"the value of {source}" if source else "the value"
+    if not isinstance(value, str) or not value:
+        return message
+    for form in (repr(value), repr(value if len(value) <= 60 else value[:57] + "…"), value):
+        message = message.replace(form, stand_in)
+    return message

@@ -1,0 +1,135 @@
+"""What `routes.yaml` may say about the gateway itself: `server:` and `telemetry:`."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.networks import Network
+from gateway.units import Duration, Percent, Secret, Size
+
+
+class Settings(BaseModel):
+    """Base of all models here: frozen, and strict about keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TlsConfig(Settings):
+    """The certificate the gateway shows, and which it asks for."""
+
+    certificate: str
+    """Path of the certificate chain, PEM, relative to the configuration file."""
+    key: str
+    """Path of the private key, PEM."""
+    client_ca: str | None = None
+    """Path of the authorities that clients' certificates must come from; none are asked for without it."""
+
+
+class ServerLimitsConfig(Settings):
+    """What a request may cost before any route is known."""
+
+    head: Size = 32 * 1024
+    """Request line and headers together."""
+    headers: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Number of headers."""
+    target: Size = 8 * 1024
+    """Path and query."""
+    body: Size = 1024 * 1024
+    """Request body; a route may say otherwise."""
+    head_timeout: Annotated[Duration, Field(gt=0)] = 5.0
+    """For the whole head."""
+    body_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    """Between two pieces of a body."""
+    idle_timeout: Annotated[Duration, Field(gt=0)] = 60.0
+    """Between two requests of a connection."""
+    write_timeout: Annotated[Duration, Field(gt=0)] = 30.0
+    """For a caller that does not read its answer."""
+    connections: Annotated[int, Field(ge=1)] = 10_000
+    """Open connections in all."""
+    connections_per_client: Annotated[int, Field(ge=1)] = 1_000
+    """Open connections per client address."""
+
+
+class DrainConfig(Settings):
+    """How the gateway stops."""
+
+    delay: Annotated[Duration, Field(ge=0)] = 5.0
+    """After SIGTERM, how long new calls are still taken, for load balancers to notice."""
+    grace: Annotated[Duration, Field(ge=0)] = 30.0
+    """After that, how long calls under way may take to end."""
+
+
+class AdminConfig(Settings):
+    """The admin port."""
+
+    token: Secret | None = None
+    """What callers of the admin port show as bearer token; needed where it is reachable from outside."""
+
+
+class ServerConfig(Settings):
+    """The edge: where the gateway listens and what it takes."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` or `::` for all."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Who may say what the client's address is."""
+    tls: TlsConfig | None = None
+    """HTTPS instead of HTTP."""
+    limits: ServerLimitsConfig = ServerLimitsConfig()
+    """What a request may cost."""
+    drain: DrainConfig = DrainConfig()
+    """How it stops."""
+    admin: AdminConfig = AdminConfig()
+    """The admin port."""
+    state_dir: str = "var"
+    """Where files of its own are kept, relative to the configuration file."""
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        try:
+            ip_address(self.host)
+        except ValueError:
+            if self.host != "localhost":
+                raise ValueError(
+                    f"server.host {self.host!r} is not an address: write one like 127.0.0.1, 0.0.0.0 or ::"
+                ) from None
+        return self
+
+
+class TracesConfig(Settings):
+    """Where traces go."""
+
+    endpoint: str | None = None
+    """URL of an OTLP http/protobuf receiver, `http://127.0.0.1:4318/v1/traces`; kept in memory without it."""
+    headers: dict[str, Secret] = Field(default={})
+    """Headers of the export, for a collector that wants a key."""
+    sample: Percent = 1.0
+    """The share of new traces that is recorded."""
+
+    @model_validator(mode="after")
+    def _url(self) -> Self:
+        if self.endpoint is not None and not re.match(r"https?://[^/@\s]+(/\S*)?$", self.endpoint):
+            raise ValueError("traces.endpoint is not a URL: write it like http://127.0.0.1:4318/v1/traces")
+        return self
+
+
+class LogsConfig(Settings):
+    """What is written to standard output."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe messages shown."""
+    format: Literal["json", "text"] = "json"
+    """One JSON object per line, or text for people."""
+
+
+class TelemetryConfig(Settings):
+    """What the gateway tells about itself."""
+
+    traces: TracesConfig = TracesConfig()
+    """Traces of forwarded calls."""
+    logs: LogsConfig = LogsConfig()
+    """Access log and messages."""

@@ -1,0 +1,54 @@
+"""Building every policy once, for mistakes that only this finds. Nothing is reached, nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from gateway.config.findings import Finding
+from gateway.config.lists import Entry
+from gateway.config.models import RouteConfig
+from gateway.config.sentences import split
+from gateway.consumers import Consumer
+from gateway.errors import Sent, UpstreamError
+from gateway.exchange import Exchange, Response
+from gateway.services import Answer, RouteFacts, Services
+from gateway.stores import Stores
+
+
+class _NoControl:
+    """A control plane that reaches nothing: a trial must not call anybody."""
+
+    async def request(self, method: str, url: str, **_: object) -> Answer:
+        """Raise, always."""
+        raise UpstreamError("UPSTREAM_UNREACHABLE", f"{method} {url} is only a trial", sent=Sent.NO)
+
+
+async def _nowhere(exchange: Exchange) -> Response:
+    raise UpstreamError("UPSTREAM_UNREACHABLE", f"{exchange.path} is only a trial", sent=Sent.NO)
+
+
+def try_out(
+    routes: Iterable[tuple[RouteConfig, tuple[Entry, ...]]],
+    callers: Mapping[str, Consumer],
+    upstreams: Iterable[str],
+) -> Iterator[Finding]:
+    """What building the policies of these routes objects to; what they share is built once per provider."""
+    services = Services(
+        control=_NoControl(), stores=Stores(), consumers=callers, upstreams=dict.fromkeys(upstreams, _nowhere)
+    )
+    built: set[tuple[int, str]] = set()
+    for route, entries in routes:
+        for entry in entries:
+            key = (id(entry), route.provider or "")
+            if entry.placed is None or entry.mode == "off" or key in built:
+                continue
+            built.add(key)
+            facts = RouteFacts(route.name, route.upstream, route.provider or "", route.stream)
+            try:
+                entry.placed.config.build(replace(services, route=facts))
+            except (ValueError, OSError) as error:
+                message, mend = split(str(error))
+                yield Finding.at(
+                    entry.place, f"on route {route.name}, {entry.name} cannot be built: {message}", mend
+                )
