@@ -69,7 +69,7 @@ _USUAL_MESSAGES = (
 
 
 def kind_of(code: str) -> str:
-    """ok | business | temporary | final."""
+    """What breaker, retry and cache go by: ok, business, temporary or final."""
     if code in _OK:
         return "ok"
     if code in _BUSINESS:
@@ -127,9 +127,9 @@ class ErrorCodesConfig(PolicyConfig):
     """Where the body holds its message; left out, the usual places."""
     ok: tuple[NativeCode, ...] = ("0", "OK", "SUCCESS")
     """Body codes that mean success."""
-    statuses: dict[Status, Canonical] = {}
+    statuses: dict[Status, Canonical] = Field(default={})
     """Status to canonical code."""
-    codes: Annotated[dict[str, Canonical], BeforeValidator(_keys_as_text)] = {}
+    codes: Annotated[dict[str, Canonical], BeforeValidator(_keys_as_text)] = Field(default={})
     """Body code to canonical code; wins over `statuses`."""
     both: tuple[Both, ...] = ()
     """Status and body code together to canonical code; wins over `codes`."""
@@ -174,6 +174,7 @@ class _ErrorCodes:
         ):
             if not self.shadow:
                 response.kind = "ok"
+                exchange.code, exchange.native = "", None  # an attempt before this one may have failed
             return response
         native = await self.read(exchange, response)
         code = self.judge(status, native.code)
@@ -184,6 +185,7 @@ class _ErrorCodes:
         response.kind = kind_of(code)
         if code in _OK:
             response.code = code if code != "OK" else ""
+            exchange.code, exchange.native = "", None
             return response
         exchange.decide("error_codes", "mapped", f"{native.code or status} is {code}")
         return self.answer(exchange, response, code, native)
@@ -233,7 +235,7 @@ class _ErrorCodes:
 
 
 def _may_hold_a_code(response: Response) -> bool:
-    """A success is read only where its media type can be JSON; event streams and downloads pass as they come."""
+    """A success is read only where its media type can be JSON: streams and downloads pass as they come."""
     if response.tunnel is not None or response.status in (204, 205):
         return False
     media = response.header(b"content-type") or b"application/json"
@@ -241,7 +243,7 @@ def _may_hold_a_code(response: Response) -> bool:
 
 
 def _json(body: bytes, encoding: bytes) -> Any:
-    """The document, or None where it is none. gzip and deflate are unpacked, to 64 KiB at most; no other coding is."""
+    """The document, or None where it is none. Of codings, gzip and deflate are unpacked, to 64 KiB at most."""
     try:
         if encoding.lower() in (b"gzip", b"x-gzip", b"deflate"):
             unpacker = zlib.decompressobj(wbits=47)
@@ -277,7 +279,7 @@ def _first(document: Any, places: tuple[tuple[str, ...], ...]) -> str:
                 value = None
                 break
         if isinstance(value, str) and value:
-            return value
+            return value.encode("utf-8", "replace").decode()  # JSON can hold halves of surrogate pairs
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
     return ""
