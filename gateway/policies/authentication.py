@@ -2,110 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import ClassVar
 
-from pydantic import ConfigDict, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import ConfigDict, model_validator
 
-from gateway.consumers import FilledSecret, JwtVerification, Settings, Url, only_one
-from gateway.policy import PolicyConfig
-from gateway.units import Duration
-
-
-class ApiKeyAccept(Settings):
-    """A key in a header or a query parameter."""
-
-    header: str | None = None
-    """By default `x-api-key`."""
-    query: str | None = None
-    """A query parameter instead. It ends up in other people's logs; prefer a header."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ApiKeyAccept:
-        if self.header is not None and self.query is not None:
-            raise ValueError("an API key is read from `header` or from `query`: list api_key twice for both")
-        if self.header == "" or self.query == "":
-            raise ValueError("the name of a header or query parameter may not be empty")
-        return self
-
-
-class BasicAccept(Settings):
-    """HTTP Basic (RFC 7617)."""
-
-
-class JwtAccept(JwtVerification):
-    """A JWT as `Authorization: Bearer`. Without `key` or `jwks`, each consumer's own key verifies it."""
-
-
-class IntrospectionAccept(Settings):
-    """An opaque token as `Authorization: Bearer`, which its issuer is asked about (RFC 7662)."""
-
-    url: Url
-    """The introspection endpoint."""
-    client_id: str
-    client_secret: FilledSecret
-    client_auth: Literal["basic", "body"] = "basic"
-    """How we prove ourselves to the endpoint: HTTP Basic, or fields of the form."""
-    issuer: str | None = None
-    """What `iss` of the answer must be."""
-    audience: tuple[str, ...] = ()
-    """`aud` of the answer must hold one of these."""
-    ttl: Duration = 30.0
-    """How long a token counts as active without asking again: the longest a revocation goes unnoticed."""
-    negative_ttl: Duration = 5.0
-    """How long a token counts as inactive without asking again."""
-    max_in_flight: int = 100
-    """Questions under way at once; one more is refused with BUSY, so that no flood reaches the issuer."""
-    timeout: Duration = 2.0
-    """How long the endpoint may take."""
-
-
-class CertificateAccept(Settings):
-    """The client certificate of the TLS connection."""
-
-
-class Accept(Settings):
-    """One way in: a bare name, or a mapping with exactly one key."""
-
-    api_key: ApiKeyAccept | None = None
-    basic: BasicAccept | None = None
-    jwt: JwtAccept | None = None
-    introspection: IntrospectionAccept | None = None
-    client_certificate: CertificateAccept | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, data: object) -> object:
-        if data == "signature" or (isinstance(data, dict) and "signature" in data):
-            raise ValueError("signature arrives with dialects: this version cannot verify signatures yet")
-        if data == "introspection":
-            raise ValueError(
-                "introspection needs an endpoint: {introspection: {url, client_id, client_secret}}"
-            )
-        if isinstance(data, str):
-            if data not in cls.model_fields:
-                raise ValueError(f"{data!r} is not one of {', '.join(cls.model_fields)}")
-            return {data: {}}
-        if isinstance(data, dict):  # `- jwt:` with nothing behind it means the same as the bare name
-            return {key: {} if value is None else value for key, value in data.items()}
-        return data
-
-    @model_validator(mode="after")
-    def _check(self) -> Accept:
-        only_one(self, "an accepted credential")
-        return self
-
-    @property
-    def kind(self) -> str:
-        """api_key, basic, jwt, introspection or client_certificate."""
-        return only_one(self, "an accepted credential")
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        bare = [name for name in cls.model_fields if name != "introspection"]
-        return {"anyOf": [{"type": "string", "enum": bare}, handler(schema)]}
+from gateway.errors import Refused
+from gateway.exchange import Exchange, Response
+from gateway.metrics import Metrics
+from gateway.networks import NetworkSet
+from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.services import Services, State
+from gateway.tokens import InvalidCredential
+from gateway.tokens.accept import Accept, credential_places, make_schemes
+from gateway.tokens.schemes import Proof, Scheme, parameter_name
 
 
 class AuthenticationConfig(PolicyConfig):
@@ -116,7 +27,7 @@ class AuthenticationConfig(PolicyConfig):
     shadows_itself: ClassVar[bool] = True
 
     accept: tuple[Accept, ...]
-    """Ways to prove who one is, any of which will do: `api_key`, `basic`, `jwt`, `client_certificate`, ..."""
+    """Ways to prove who one is: `api_key`, `basic`, `jwt`, `introspection`, `client_certificate`."""
     consumers: tuple[str, ...] = ()
     """Who may call; empty for every known consumer."""
     forward_credentials: bool = False
@@ -126,4 +37,178 @@ class AuthenticationConfig(PolicyConfig):
     def _check(self) -> AuthenticationConfig:
         if not self.accept:
             raise ValueError("authentication must accept something: api_key, basic, jwt, ...")
+        headers = {accept.api_key.header for accept in self.accept if accept.api_key is not None}
+        if "authorization" in headers and not {"basic", "jwt", "introspection"}.isdisjoint(self._kinds()):
+            raise ValueError(
+                "an API key in `authorization` leaves no room there for basic, jwt or introspection"
+            )
         return self
+
+    def _kinds(self) -> list[str]:
+        return list(dict.fromkeys(accept.kind for accept in self.accept))
+
+    def describe(self) -> str:
+        *front, last = dict.fromkeys(accept.describe() for accept in self.accept)
+        ways = f"{', '.join(front)}{' or ' if front else ''}{last}"
+        who = " or ".join(self.consumers) if self.consumers else "any known consumer"
+        passed_on = ", and forwards it" if self.forward_credentials else ""
+        return f"lets in {who} by {ways}{passed_on}"
+
+    def build(self, services: Services) -> Policy:
+        gate = self._gate(services)
+        return gate.watch if self.mode == "shadow" else gate
+
+    def _gate(self, services: Services) -> Gate:
+        self._check_consumers(services)
+        return Gate(
+            make_schemes(self.accept, services),
+            frozenset(self.consumers or services.consumers),
+            {
+                name: NetworkSet(known.networks)
+                for name, known in services.consumers.items()
+                if known.networks
+            },
+            services,
+            hide=None if self.forward_credentials else credential_places(self.accept),
+        )
+
+    def _check_consumers(self, services: Services) -> None:
+        for name in self.consumers:
+            if name not in services.consumers:
+                raise ValueError(f"authentication lets in {name}, which is neither a consumer nor a provider")
+        kinds = self._kinds()
+        names = self.consumers or tuple(services.consumers)
+        if not any(one.kind in kinds for name in names for one in services.consumers[name].credentials):
+            raise ValueError(
+                f"authentication would refuse everybody: no credential of {', '.join(names) or 'any consumer'} "
+                f"is of the kind {' or '.join(kinds)}"
+            )
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        gate = self._gate(replace(services, state=State(), metrics=Metrics()))
+        return gate.foresee(exchange)
+
+
+class Gate:
+    """Lets known consumers in. A call whose credentials are known at once never waits."""
+
+    def __init__(
+        self,
+        schemes: list[Scheme],
+        allowed: frozenset[str],
+        networks: dict[str, NetworkSet],
+        services: Services,
+        *,
+        hide: tuple[frozenset[bytes], frozenset[str]] | None,
+    ) -> None:
+        self._schemes, self._allowed, self._networks = schemes, allowed, networks
+        self._consumers = services.consumers
+        self._hide = hide
+        challenges = list(dict.fromkeys(scheme.challenge for scheme in schemes))
+        self._challenges = tuple((b"www-authenticate", challenge) for challenge in challenges)
+        self._invalid = tuple((b"www-authenticate", _as_invalid(challenge)) for challenge in challenges)
+
+    def __call__(self, exchange: Exchange, forward: Forward) -> Awaitable[Response]:
+        shown = self._shown(exchange)
+        proof: Proof | None = None
+        for scheme, credential in shown:
+            try:
+                found = scheme.find(credential)
+            except InvalidCredential as error:
+                raise self._unauthenticated(str(error)) from None
+            if found is None:
+                return self._ask(exchange, forward, shown)
+            proof = self._agree(proof, found)
+        self._admit(exchange, proof)
+        if self._hide is not None:
+            hide(exchange, *self._hide)
+        return forward(exchange)
+
+    async def _ask(self, exchange: Exchange, forward: Forward, shown: list[tuple[Scheme, bytes]]) -> Response:
+        self._admit(exchange, await self._prove(shown))
+        if self._hide is not None:
+            hide(exchange, *self._hide)
+        return await forward(exchange)
+
+    async def _prove(self, shown: list[tuple[Scheme, bytes]]) -> Proof | None:
+        proof: Proof | None = None
+        for scheme, credential in shown:
+            try:
+                found = scheme.find(credential) or await scheme.ask(credential)
+            except InvalidCredential as error:
+                raise self._unauthenticated(str(error)) from None
+            proof = self._agree(proof, found)
+        return proof
+
+    async def watch(self, exchange: Exchange, forward: Forward) -> Response:
+        """In shadow: finds out who calls and takes nothing away, the call passes as if unasked."""
+        try:
+            self._admit(exchange, await self._prove(self._shown(exchange)))
+        except Refused as refusal:
+            exchange.decide("authentication", "would_refuse", refusal.code)
+        return await forward(exchange)
+
+    def foresee(self, exchange: Exchange) -> str:
+        """What it would decide without asking anybody. Refused where it would refuse."""
+        proof: Proof | None = None
+        for scheme, credential in self._shown(exchange):
+            try:
+                found = scheme.find(credential)
+            except InvalidCredential as error:
+                raise self._unauthenticated(str(error)) from None
+            if found is None:
+                return f"would ask {scheme.asks} about the token"
+            proof = self._agree(proof, found)
+        self._admit(exchange, proof)
+        assert exchange.consumer is not None
+        return f"knows {exchange.consumer.name} by {exchange.credential}"
+
+    def _shown(self, exchange: Exchange) -> list[tuple[Scheme, bytes]]:
+        shown = []
+        for scheme in self._schemes:
+            credential = scheme.shown(exchange)
+            if credential is not None:
+                shown.append((scheme, credential))
+        return shown
+
+    def _agree(self, proof: Proof | None, found: Proof) -> Proof:
+        """Every credential shown must be good, and all of one consumer; the first is the one named."""
+        if proof is None:
+            return found
+        if proof[0] != found[0]:
+            raise self._unauthenticated("the credentials belong to different consumers")
+        return proof
+
+    def _admit(self, exchange: Exchange, proof: Proof | None) -> None:
+        if proof is None:
+            raise Refused("UNAUTHENTICATED", "credentials are missing", headers=self._challenges)
+        name, exchange.credential = proof
+        exchange.consumer = self._consumers[name]
+        if name not in self._allowed:
+            raise Refused("FORBIDDEN", f"{name} may not call this")
+        networks = self._networks.get(name)
+        if networks is not None and exchange.client not in networks:
+            raise Refused("IP_NOT_ALLOWED", f"calls of {name} are not allowed from {exchange.client}")
+
+    def _unauthenticated(self, detail: str) -> Refused:
+        return Refused("UNAUTHENTICATED", detail, headers=self._invalid)
+
+
+def _as_invalid(challenge: bytes) -> bytes:
+    """RFC 6750 §3.1 has a word for a token that is no good; other schemes have none."""
+    return challenge + b', error="invalid_token"' if challenge.startswith(b"Bearer") else challenge
+
+
+def hide(exchange: Exchange, headers: frozenset[bytes], parameters: frozenset[str]) -> None:
+    """Take credentials out of what is forwarded: headers, and parameters of the query and the target."""
+    exchange.headers = [item for item in exchange.headers if item[0] not in headers]
+    if parameters and exchange.query:
+        exchange.query = _without(exchange.query, parameters)
+        path, question, query = exchange.target.partition("?")
+        if question:
+            left = _without(query, parameters)
+            exchange.target = f"{path}?{left}" if left else path
+
+
+def _without(query: str, parameters: frozenset[str]) -> str:
+    return "&".join(part for part in query.split("&") if parameter_name(part) not in parameters)
