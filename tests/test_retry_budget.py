@@ -14,11 +14,10 @@ from gateway.retry_budget import Budget
 )
 def test_retries_never_exceed_the_reserve_or_the_share(share: float, events: list[tuple[float, int]]) -> None:
     now, budget = 0.0, Budget(share, 0.0)
-    calls = retries = 0
-    for gap, wanted in events:
+    retries = 0
+    for calls, (gap, wanted) in enumerate(events, 1):
         now += gap
         budget.earn(now)
-        calls += 1
         retries += sum(budget.spend(now) for _ in range(wanted))
         assert retries <= max(Budget.RESERVE, share * calls)
 

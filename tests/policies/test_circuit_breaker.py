@@ -263,6 +263,22 @@ async def test_a_second_connection_to_the_same_target_is_one_try() -> None:
     assert [await call(policy, upstream) for _ in range(3)] == ["a", "a", "CIRCUIT_OPEN"]
 
 
+async def test_tries_that_nobody_asked_admission_for_are_not_judged() -> None:
+    policy = config(per="target", failures=1).build(make_services())
+    upstream = Balanced("a")
+
+    async def elsewhere(exchange: Exchange) -> Response:
+        for target in ("x", "y"):
+            attempt = Attempt(target, "", 0)
+            attempt.error = "refused"
+            exchange.attempts.append(attempt)
+        raise TIMEOUT
+
+    with pytest.raises(UpstreamError):
+        await policy(make_exchange(), elsewhere)
+    assert await call(policy, upstream) == "a"
+
+
 async def test_places_of_probes_not_used_are_given_back() -> None:
     services = make_services()
     policy = config(per="target", failures=1).build(services)
@@ -343,8 +359,10 @@ def test_a_breaker_that_can_never_open_is_refused() -> None:
         ({}, "stops calling the upstream after 2 failures in a row within 10s, and probes it after 30s"),
         (
             {"failure_rate": "50%", "slow_call": "2s", "per": "target"},
-            "stops calling a target after 2 failures in a row within 10s or 50% of 20 or more calls failed in 10s, "
-            "where 2s is a failure, and probes it after 30s",
+            (
+                "stops calling a target after 2 failures in a row within 10s or 50% of 20 or more calls failed "
+                "in 10s, where 2s is a failure, and probes it after 30s"
+            ),
         ),
     ],
 )
