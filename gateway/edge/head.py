@@ -1,0 +1,266 @@
+"""The head of a request, read strictly: what two servers could read in two ways is refused.
+
+llhttp checks the grammar (obs-fold, bare CR and LF, control bytes, Content-Length); the rest is ours:
+Transfer-Encoding, Host, targets, upgrades, and which fields may pass at all. RFC 9110, RFC 9112.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from gateway.edge.canonical import canonical_path
+from gateway.edge.limits import EdgeLimits
+from gateway.errors import Refused
+from gateway.exchange import Headers
+
+_METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+_ALLOW = (b"allow", ", ".join(_METHODS.values()).encode())
+
+_READ_HERE = frozenset(
+    b"host content-length transfer-encoding connection upgrade expect traceparent tracestate"
+    b" forwarded x-forwarded-for x-forwarded-proto".split()
+)
+"""Fields the edge itself acts on. Only Content-Length goes on: it frames a body that streams through."""
+_DROPPED = frozenset(
+    # Hop-by-hop: RFC 9110 §7.6.1, and what old proxies made of it.
+    b"keep-alive proxy-connection te trailer proxy-authenticate proxy-authorization http2-settings"
+    # Would change what was matched and authorised.
+    b" x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-original-host x-host"
+    # Claims about the client's address; the upstream client writes its own.
+    b" x-real-ip true-client-ip x-client-ip x-cluster-client-ip client-ip cf-connecting-ip".split()
+)
+_HOST = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]+)\])(?::(\d{1,5}))?")
+_REMEMBERED = 1024
+"""Names and hosts whose classification is kept; beyond that they are worked out each time."""
+_PASS, _READ, _DROP = range(3)
+
+
+def canonical_authority(host: bytes) -> str:
+    """A Host value in lower case, without the root's dot. Raises `Refused` for anything but host[:port]."""
+    match = _HOST.fullmatch(host)
+    if match is None or (match[2] is not None and int(match[2]) > 65535):
+        raise Refused("BAD_REQUEST", "Host is not a host and an optional port")
+    text = host.decode().lower()
+    if match[1] is not None:
+        try:
+            IPv6Address(match[1].decode())
+        except ValueError:
+            raise Refused("BAD_REQUEST", "Host is not a valid IPv6 address") from None
+        return text
+    name, colon, port = text.partition(":")
+    return name.removesuffix(".") + colon + port
+
+
+class HeadReader:
+    """Reads one head after another; what it found stands in its attributes until the next `read`.
+
+    It works synchronously on whole heads, so one of them serves all connections of a server.
+    """
+
+    __slots__ = ("_hosts", "_names", "_parser", "_read", "authority", "chunked", "content_length",
+                 "expects_continue", "forwarding", "headers", "http_version", "keep_alive", "method", "path", "query",
+                 "traceparent", "tracestate", "upgrade")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, tuple[bytes, int]] = {}
+        self._hosts: dict[bytes, str] = {}
+        self._parser = HttpRequestParser(self)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.headers: Headers = []
+        """End-to-end fields, names in lower case."""
+        self._read: Headers = []
+        self.method = self.path = self.query = self.authority = ""
+        self.http_version = "1.1"
+        self.content_length = 0
+        self.chunked = self.expects_continue = self.upgrade = False
+        self.keep_alive = True
+        self.forwarding: Headers = []
+        """Forwarded, X-Forwarded-For and -Proto, as received; worth something from trusted proxies only."""
+        self.traceparent: list[bytes] | None = None
+        self.tracestate: list[bytes] | None = None
+
+    def read(self, head: bytes, limits: EdgeLimits) -> None:
+        """Read a head, from its first byte to the empty line. Raises `Refused`."""
+        self._begin()
+        line = head[: head.find(b"\r\n")].split(b" ")
+        if len(line) != 3:
+            raise Refused("BAD_REQUEST", "the request line is not a method, a target and a version")
+        self._check_line(*line, limits)
+        if len(head) > limits.head or head.count(b"\n") - 2 > limits.headers:
+            raise Refused(
+                "HEADERS_TOO_LARGE", f"the head may have {limits.head} bytes and {limits.headers} fields"
+            )
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:
+            self._parser = HttpRequestParser(self)
+        except HttpParserError as error:
+            self._parser = HttpRequestParser(self)
+            raise Refused("BAD_REQUEST", f"the head is malformed: {error}") from None
+        try:
+            self._interpret(line[1])
+        except Refused:
+            self._parser = HttpRequestParser(self)
+            raise
+        if self.content_length or self.chunked or not self.keep_alive:
+            self._parser = HttpRequestParser(self)  # this one waits for a body, or has seen its last message
+
+    def take(self, method: str, target: bytes, version: str, headers: Headers, limits: EdgeLimits) -> None:
+        """The same for a head that somebody else's server has parsed (ASGI). Raises `Refused`."""
+        self._begin()
+        if len(headers) > limits.headers:
+            raise Refused("HEADERS_TOO_LARGE", f"the head may have {limits.headers} fields")
+        self._check_line(method.encode(), target, b"HTTP/" + version.encode(), limits)
+        for name, value in headers:
+            self.on_header(name, value)
+        self._interpret(target)
+
+    def _check_line(self, method: bytes, target: bytes, version: bytes, limits: EdgeLimits) -> None:
+        if len(target) > limits.target:
+            raise Refused("URI_TOO_LONG", f"the target may have {limits.target} bytes")
+        if version == b"HTTP/1.0":
+            self.http_version = "1.0"
+            self.keep_alive = False
+        elif version != b"HTTP/1.1":
+            raise Refused("BAD_REQUEST", "the version is neither HTTP/1.1 nor HTTP/1.0")
+        known = _METHODS.get(method)
+        if known is None:
+            if method.isalpha() and method.isupper():
+                raise Refused(
+                    "METHOD_NOT_ALLOWED", "the gateway does not forward this method", headers=(_ALLOW,)
+                )
+            raise Refused("BAD_REQUEST", "the method is malformed")
+        self.method = known
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by llhttp for each field."""
+        known = self._names.get(name)
+        if known is None:
+            known = self._classify(name)
+        lower, kind = known
+        if kind == _PASS:
+            self.headers.append((lower, value.rstrip(b" \t") if value[-1:] in b" \t" else value))
+        elif kind == _READ:
+            self._read.append((lower, value.strip(b" \t")))
+
+    def _classify(self, name: bytes) -> tuple[bytes, int]:
+        lower = name.lower()
+        if lower in _READ_HERE:
+            kind = _READ
+        elif lower in _DROPPED or b"_" in lower or lower.startswith(b"x-forwarded-"):
+            kind = _DROP  # `_`: CGI-like origins read X_Api_Key as X-Api-Key
+        else:
+            kind = _PASS
+        if len(self._names) < _REMEMBERED:
+            self._names[name] = lower, kind
+        return lower, kind
+
+    def _interpret(self, target: bytes) -> None:
+        hosts = 0
+        codings = 0
+        connection = upgrade = b""
+        for name, value in self._read:
+            if name == b"host":
+                hosts += 1
+                self.authority = self._hosts.get(value) or self._learn_host(value)
+            elif name == b"connection":
+                connection = connection + b"," + value if connection else value
+            elif name == b"content-length":
+                self.content_length = int(value)
+                self.headers.append((name, value))
+            elif name == b"transfer-encoding":
+                codings += 1
+                self.chunked = value.lower() == b"chunked"
+            elif name == b"traceparent":
+                self.traceparent = [*(self.traceparent or ()), value]
+            elif name == b"tracestate":
+                self.tracestate = [*(self.tracestate or ()), value]
+            elif name == b"upgrade":
+                upgrade += value
+            elif name == b"expect":
+                if value.lower() != b"100-continue":
+                    raise Refused("BAD_REQUEST", "the expectation is not 100-continue")
+                self.expects_continue = self.http_version == "1.1"  # RFC 9110 §10.1.1: 1.0's is ignored
+            else:
+                self.forwarding.append((name, value))
+        if hosts != 1:
+            raise Refused("BAD_REQUEST", "a request has exactly one Host")
+        if codings:
+            self._check_coding(codings)
+        options = self._apply_connection(connection) if connection else frozenset()
+        if upgrade:
+            self._check_upgrade(upgrade, options)
+        self._split_target(target)
+
+    def _learn_host(self, host: bytes) -> str:
+        authority = canonical_authority(host)
+        if len(self._hosts) < _REMEMBERED:
+            self._hosts[host] = authority
+        return authority
+
+    def _check_coding(self, codings: int) -> None:
+        if codings > 1 or not self.chunked:
+            raise Refused("BAD_REQUEST", "Transfer-Encoding is not chunked")
+        if self.http_version == "1.0":
+            raise Refused("BAD_REQUEST", "HTTP/1.0 has no Transfer-Encoding")
+        if any(name == b"content-length" for name, _ in self._read):
+            raise Refused("BAD_REQUEST", "a request has Content-Length or Transfer-Encoding, never both")
+
+    def _apply_connection(self, connection: bytes) -> frozenset[bytes]:
+        """Drop what the caller names hop-by-hop, before anything of ours is added."""
+        options = frozenset([option.strip(b" \t") for option in connection.lower().split(b",")])
+        if b"close" in options:
+            self.keep_alive = False
+        elif b"keep-alive" in options:
+            self.keep_alive = True
+        if options - {b"close", b"keep-alive", b"upgrade"}:
+            named = options - {b"content-length"}
+            self.headers = [item for item in self.headers if item[0] not in named]
+        return options
+
+    def _check_upgrade(self, upgrade: bytes, options: frozenset[bytes]) -> None:
+        if upgrade.lower() != b"websocket":
+            raise Refused("BAD_REQUEST", "only an upgrade to WebSocket passes")
+        if b"upgrade" not in options or self.method != "GET" or self.http_version == "1.0":
+            raise Refused(
+                "BAD_REQUEST", "an upgrade to WebSocket is a GET with Connection: Upgrade over HTTP/1.1"
+            )
+        if self.content_length or self.chunked:
+            raise Refused("BAD_REQUEST", "an upgrade to WebSocket has no body")
+        self.upgrade = True
+
+    def _split_target(self, target: bytes) -> None:
+        if not target.startswith(b"/"):
+            target = self._origin_form(target)
+        if b"#" in target:
+            raise Refused("BAD_REQUEST", "the target has a fragment")
+        path, _, query = target.partition(b"?")
+        self.path = canonical_path(path)
+        self.query = query.decode("ascii")
+
+    def _origin_form(self, target: bytes) -> bytes:
+        """`/path` of `http://host/path`, whose authority must be the one in Host (RFC 9112 §3.2.2)."""
+        scheme, separator, rest = target.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            raise Refused("BAD_REQUEST", "the target is neither a path nor an http URL")
+        end = min(position for mark in b"/?#" if (position := (rest + b"/?#").find(mark)) >= 0)
+        if canonical_authority(rest[:end]) != self.authority:
+            raise Refused("BAD_REQUEST", "the target's authority is not the one in Host")
+        rest = rest[end:]
+        return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def check_unfinished(data: bytes, limits: EdgeLimits) -> None:
+    """Refuse the beginning of a head that cannot become a good one, so that nobody waits for its end."""
+    if b"\r\n" not in data:
+        if len(data) > limits.target + 32:  # a method and a version beside it
+            raise Refused("URI_TOO_LONG", f"the target may have {limits.target} bytes")
+    elif len(data) > limits.head:
+        raise Refused("HEADERS_TOO_LARGE", f"the head may have {limits.head} bytes")
+    if not 0x41 <= data[0] <= 0x5A or b"\0" in data or data.count(b"\n") != data.count(b"\r\n"):
+        raise Refused("BAD_REQUEST", "the head is malformed")

@@ -1,0 +1,60 @@
+"""From a head to an `Exchange`: the reader, the client's address and the trace context put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from gateway.edge.client_address import ClientAddresses, Network
+from gateway.edge.head import HeadReader
+from gateway.edge.trace_context import TraceContext
+from gateway.exchange import Exchange
+
+if TYPE_CHECKING:
+    from gateway.edge.limits import EdgeLimits
+
+
+class Intake:
+    """One per server. After `exchange`, `head` still says how the request is framed."""
+
+    __slots__ = ("addresses", "head", "traces")
+
+    def __init__(self, trusted_proxies: Iterable[str | Network] = (), sample: float = 1.0) -> None:
+        self.head = HeadReader()
+        self.addresses = ClientAddresses(trusted_proxies)
+        self.traces = TraceContext(sample)
+
+    def exchange(self, head: bytes, limits: EdgeLimits, peer: str, trusted: bool, scheme: str) -> Exchange:
+        """The exchange a head begins, its body still empty. Raises `Refused`."""
+        self.head.read(head, limits)
+        return self.make(peer, trusted, scheme)
+
+    def make(self, peer: str, trusted: bool, scheme: str) -> Exchange:
+        """The exchange of what `head` has read. `trusted`: the peer is a proxy whose forwarding headers count."""
+        head = self.head
+        client = peer
+        if trusted and head.forwarding:
+            client, told = self.addresses.client(peer, head.forwarding)
+            scheme = told or scheme
+        exchange = Exchange(
+            method=head.method,
+            path=head.path,
+            query=head.query,
+            headers=head.headers,
+            scheme=scheme,
+            authority=head.authority,
+            http_version=head.http_version,
+            client=client,
+            peer=peer,
+            received_ns=perf_counter_ns(),
+        )
+        exchange.upgrade = head.upgrade
+        self.traces.assign(exchange, head.traceparent, head.tracestate)
+        return exchange
+
+    def broken(self, peer: str, scheme: str) -> Exchange:
+        """A stand-in for a request too broken to become an exchange: carries the ids its refusal is told with."""
+        exchange = Exchange(method="GET", path="/", client=peer, peer=peer, scheme=scheme)
+        self.traces.assign(exchange, None, None)
+        return exchange

@@ -1,0 +1,191 @@
+"""Listens, counts connections, sweeps deadlines, drains: all that is one per worker and not per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.edge.client_address import Network
+from gateway.edge.intake import Intake
+from gateway.edge.protocol import EdgeConnection
+from gateway.edge.writer import date_line
+from gateway.errors import Sent, UpstreamError
+
+if TYPE_CHECKING:
+    from gateway.edge.proxy import Proxy
+
+BACKLOG = 1024
+SWEEP_SECONDS = 0.25
+"""How late a deadline may be noticed. One pass costs 0.1 µs per connection, and no call pays for a timer."""
+
+CUT_SECONDS = 5.0
+"""For cut calls to be accounted for: a journal's write may be shielded from cancellation."""
+
+
+class TlsSettings(Protocol):
+    """What `server.tls` says: paths of PEM files."""
+
+    certificate: Any
+    key: Any
+    client_ca: Any
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """A server context: TLS 1.2 and later, HTTP/1.1; with a `client_ca`, certificates of callers are asked for.
+
+    A caller without a certificate may connect: whether a route needs one, `authentication` decides.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(str(settings.certificate), str(settings.key))
+    if settings.client_ca:
+        context.load_verify_locations(str(settings.client_ca))
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+class EdgeServer:
+    """The edge of one worker."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        *,
+        tls: TlsSettings | None = None,
+        trusted_proxies: Iterable[str | Network] = (),
+        sample: float = 1.0,
+        sweep_seconds: float = SWEEP_SECONDS,
+    ) -> None:
+        self.proxy = proxy
+        self.intake = Intake(trusted_proxies, sample)
+        self.date_line = date_line()
+        self.draining = False
+        """Answers carry `Connection: close`."""
+        self.under_way = 0
+        """Exchanges being served."""
+        self.unwritable = UpstreamError(
+            "UPSTREAM_INVALID",
+            "the answer's status or header fields are not valid",
+            sent=Sent.YES,
+            reason="fields",
+        )
+        self._tls = tls
+        self._context = tls_context(tls) if tls is not None else None
+        self._open: set[EdgeConnection] = set()
+        self._per_client: Counter[str] = Counter()
+        self._listeners: list[asyncio.Server] = []
+        self._sweep_seconds = sweep_seconds
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.now = time.monotonic
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._open)
+
+    def configure(self, *, trusted_proxies: Iterable[str | Network], sample: float) -> None:
+        """Take a new generation's settings; connections that are open keep the trust they were met with."""
+        self.intake = Intake(trusted_proxies, sample)
+
+    async def listen(self, where: socket.socket | tuple[str, int]) -> tuple[str, int]:
+        """Accept connections on a bound socket, or on a host and port (0 for a free one); returns the address."""
+        loop = asyncio.get_running_loop()
+        timeout = self.proxy.limits.head_timeout if self._context is not None else None
+        if isinstance(where, socket.socket):
+            listener = await loop.create_server(
+                self._connection,
+                sock=where,
+                ssl=self._context,
+                ssl_handshake_timeout=timeout,
+                backlog=BACKLOG,
+            )
+        else:
+            listener = await loop.create_server(
+                self._connection, *where, ssl=self._context, ssl_handshake_timeout=timeout, backlog=BACKLOG
+            )
+        self._listeners.append(listener)
+        if self._sweeper is None:
+            self._sweep()
+        address = listener.sockets[0].getsockname()
+        return (address[0], address[1]) if isinstance(address, tuple) else (str(address), 0)
+
+    def _connection(self) -> EdgeConnection:
+        return EdgeConnection(self)
+
+    # What connections ask for and tell.
+
+    def admit(self, connection: EdgeConnection) -> bool:
+        """Count a new connection in. False where there are too many: it may say so, and must close.
+
+        A trusted proxy carries many clients, so only the cap on all connections holds it.
+        """
+        self._open.add(connection)
+        self._per_client[connection.peer] += 1
+        limits = self.proxy.limits
+        if len(self._open) > limits.connections:
+            return False
+        return connection.trusted or self._per_client[connection.peer] <= limits.connections_per_client
+
+    def forget(self, connection: EdgeConnection) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        self._per_client[connection.peer] -= 1
+        if self._per_client[connection.peer] <= 0:
+            del self._per_client[connection.peer]
+
+    def _sweep(self) -> None:
+        now = self.now()
+        self.date_line = date_line()
+        for connection in [c for c in self._open if c.read_deadline <= now or c.write_deadline <= now]:
+            connection.sweep(now)
+        self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
+
+    # Ending.
+
+    def reload_certificate(self) -> None:
+        """Read certificate and key again, for connections to come. Raises OSError where they do not fit together."""
+        if self._tls is None or self._context is None:
+            return
+        tls_context(self._tls)  # a pair that does not match must not half replace the one in use
+        self._context.load_cert_chain(str(self._tls.certificate), str(self._tls.key))
+
+    def begin_drain(self) -> None:
+        """From now on every answer says `Connection: close`."""
+        self.draining = True
+
+    def close_listeners(self) -> None:
+        """Accept no more connections."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+
+    async def drained(self, grace: float) -> None:
+        """Close what is idle, let the rest end for `grace` seconds, cut what is left. Every exchange is accounted for."""
+        self.begin_drain()
+        for connection in list(self._open):
+            connection.close_if_idle()
+        if not await self._quiet(grace):
+            for connection in list(self._open):
+                connection.transport.abort()
+            await self._quiet(CUT_SECONDS)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    async def _quiet(self, seconds: float) -> bool:
+        """Wait until nothing is open and nothing under way. False where that took too long."""
+        end = self.now() + seconds
+        while self._open or self.under_way:
+            if self.now() >= end:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<EdgeServer {len(self._open)} connections, {self.under_way} calls under way>"

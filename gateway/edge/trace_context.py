@@ -1,0 +1,68 @@
+"""W3C Trace Context: continue the caller's trace, or begin one. https://www.w3.org/TR/trace-context/"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+
+from gateway.exchange import Exchange
+
+_HEX = b"0123456789abcdef"
+_NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
+_MEMBER = re.compile(
+    rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
+    rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+
+
+def parse_traceparent(value: bytes) -> tuple[str, str, bool] | None:
+    """(trace id, parent span id, sampled), or None where the header must be ignored (§3.2)."""
+    if len(value) != 55 and (len(value) < 55 or value[:2] == b"00" or value[55:56] != b"-"):
+        return None
+    version, trace_id, parent_id, flags = value[:2], value[3:35], value[36:52], value[53:55]
+    if value[2:3] != b"-" or value[35:36] != b"-" or value[52:53] != b"-" or version == b"ff":
+        return None
+    if (version + trace_id + parent_id + flags).translate(None, _HEX):
+        return None
+    if trace_id == _NO_TRACE or parent_id == _NO_SPAN:
+        return None
+    return trace_id.decode(), parent_id.decode(), bool(int(flags, 16) & 1)
+
+
+def parse_tracestate(values: list[bytes]) -> str:
+    """The list members of all `tracestate` headers in order, or empty where any is invalid (§3.3)."""
+    members = [member for value in values for part in value.split(b",") if (member := part.strip(b" \t"))]
+    if len(members) > 32 or not all(map(_MEMBER.fullmatch, members)):
+        return ""
+    if len({member.partition(b"=")[0] for member in members}) != len(members):
+        return ""
+    return b",".join(members).decode()
+
+
+class TraceContext:
+    """Gives exchanges their ids. A new trace is sampled by its id, as OpenTelemetry's TraceIdRatioBased does."""
+
+    __slots__ = ("_bits", "_bound")
+
+    def __init__(self, sample: float = 1.0) -> None:
+        self._bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311 - ids must be unique, not secret
+        self._bound = round(sample * (1 << 64))
+
+    def assign(
+        self, exchange: Exchange, traceparent: list[bytes] | None, tracestate: list[bytes] | None
+    ) -> None:
+        """Set `trace_id`, `span_id`, `parent_id`, `tracestate` and `sampled`; headers as received, None for none."""
+        bits = self._bits
+        exchange.span_id = f"{bits(64) or 1:016x}"
+        if traceparent is not None and len(traceparent) == 1:
+            parsed = parse_traceparent(traceparent[0])
+            if parsed is not None:
+                exchange.trace_id, exchange.parent_id, exchange.sampled = parsed
+                if tracestate is not None:
+                    exchange.tracestate = parse_tracestate(tracestate)
+                return
+        trace_id = bits(128) or 1
+        exchange.trace_id = f"{trace_id:032x}"
+        exchange.sampled = trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._bound
