@@ -40,7 +40,7 @@ class CircuitBreakerConfig(PolicyConfig):
     per: Literal["upstream", "target"] = "upstream"
     """One circuit for the upstream, or one for each of its targets."""
     scope: Literal["shared", "worker"] = "shared"
-    """Say worker where several workers run: each then judges for itself."""
+    """Each worker judges for itself either way; with several workers and no shared store, say worker."""
 
     @field_validator("failure_rate", "slow_call", "window", "reset_after")
     @classmethod
@@ -62,7 +62,11 @@ class CircuitBreakerConfig(PolicyConfig):
             signs.append(
                 f"{self.failure_rate * 100:g}% of {self.minimum_calls} or more calls failed in {window}"
             )
-        slow = "" if self.slow_call is None else f", where {format_duration(self.slow_call)} is a failure"
+        slow = (
+            ""
+            if self.slow_call is None
+            else f", counting answers after {format_duration(self.slow_call)} as failures"
+        )
         what = "the upstream" if self.per == "upstream" else "a target"
         return (
             f"stops calling {what} after {' or '.join(signs)}{slow}, "

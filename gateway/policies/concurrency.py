@@ -32,7 +32,7 @@ class ConcurrencyConfig(PolicyConfig):
     by: Literal["route", "upstream", "consumer", "client"] = "route"
     """What is counted apart; upstream shares one count among all routes to it that have the same rule."""
     scope: Literal["shared", "worker"] = "shared"
-    """Say worker where several workers run: each then counts for itself."""
+    """Each worker counts for itself either way; with several workers and no shared store, say worker."""
 
     def describe(self) -> str:
         whose = {"route": "on this route", "upstream": "to the upstream, all routes together"}

@@ -195,7 +195,7 @@ def open_counters(url: str) -> CounterStore:
     """
     store = CounterStore(url)
     if url != "memory":
-        from gateway.stores.shared_counters import SharedCounters  # noqa: PLC0415 - the client costs 60 ms to load
+        from gateway.stores.shared_counters import SharedCounters  # noqa: PLC0415 - slow to load, seldom needed
 
         store.shared = SharedCounters(url, time.monotonic)
     return store

@@ -360,8 +360,8 @@ def test_a_breaker_that_can_never_open_is_refused() -> None:
         (
             {"failure_rate": "50%", "slow_call": "2s", "per": "target"},
             (
-                "stops calling a target after 2 failures in a row within 10s or 50% of 20 or more calls failed "
-                "in 10s, where 2s is a failure, and probes it after 30s"
+                "stops calling a target after 2 failures in a row within 10s or 50% of 20 or more calls "
+                "failed in 10s, counting answers after 2s as failures, and probes it after 30s"
             ),
         ),
     ],
