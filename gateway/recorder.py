@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from gateway.exchange import Exchange, Outcome
 from gateway.metrics import Metrics
@@ -267,6 +267,7 @@ class Recorder:
                     link.transport.close()
             await asyncio.wait([link.lost], timeout=grace_seconds)
             link.transport.abort()
+            await link.lost
         self._drop(len(self._buffer))
         self._buffer.clear()
 
@@ -303,9 +304,8 @@ class _Link(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=0)
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self.transport.set_write_buffer_limits(high=0)
         self._recorder.linked(self)
 
     def send(self, frame: bytes, records: int) -> None:

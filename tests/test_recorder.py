@@ -215,8 +215,9 @@ async def test_an_observer_that_stops_reading_costs_records_and_never_time() -> 
     ours, theirs = socket.socketpair()
     recorder = Recorder(capacity=1000)
     await recorder.attach(ours)
+    route = Route()
     for _ in range(50_000):
-        recorder.record(ended(Route(), query="q" * 500), 200, 0, Outcome.COMPLETE)
+        recorder.record(ended(route, query="q" * 500), 200, 0, Outcome.COMPLETE)
     assert recorder.dropped > 0
     await recorder.close(grace_seconds=0.01)
     theirs.setblocking(False)
@@ -281,9 +282,9 @@ async def test_closing_drains_what_the_observer_still_reads() -> None:
     ours, theirs = socket.socketpair()
     recorder = Recorder()
     await recorder.attach(ours)
-    count = 6000
+    count, route = 6000, Route()
     for _ in range(count):
-        recorder.record(ended(Route(), query="q" * 200), 200, 0, Outcome.COMPLETE)
+        recorder.record(ended(route, query="q" * 200), 200, 0, Outcome.COMPLETE)
     reader, writer = await asyncio.open_connection(sock=theirs)
     reading = asyncio.create_task(reader.read())
     await recorder.close(grace_seconds=5)

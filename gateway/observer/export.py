@@ -44,7 +44,6 @@ class BatchSettings:
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> BatchSettings:
         """Settings from the environment. ValueError for what is no number."""
-
         default = cls()
 
         def number(name: str, otherwise: float) -> float:

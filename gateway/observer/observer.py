@@ -83,7 +83,7 @@ class Observer:
     def start(
         cls, settings: ObserverSettings, environment: Mapping[str, str], log_fd: int | None = None
     ) -> Observer:
-        """An observer with everything the settings ask for; where OTEL_* make no sense, it says so and exports nothing."""
+        """An observer with all the settings ask for; it exports nothing where OTEL_* make no sense."""
         if log_fd is None:
             log_fd = sys.stdout.fileno()
         observer = cls(settings=settings)
