@@ -247,7 +247,7 @@ class Recorder:
         delay, longest = RECONNECT_SECONDS
         while True:
             if link is not None:
-                await link.lost
+                await asyncio.wait([link.lost])  # awaiting it bare would cancel it with us
                 delay = RECONNECT_SECONDS[0]
             await asyncio.sleep(delay)  # an observer that hangs up at once is not called in a tight loop
             delay = min(longest, delay * 2)

@@ -50,7 +50,7 @@ def test_a_batch_is_read_with_its_size() -> None:
     ],
 )
 def test_what_is_no_batch_is_a_value_error(payload: bytes) -> None:
-    with pytest.raises(ValueError, match="not a batch|bad marshal"):
+    with pytest.raises(ValueError, match=r"not a batch|bad marshal"):
         list(Frames().feed(struct.pack("!I", len(payload)) + payload))
 
 

@@ -90,7 +90,8 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_a_record_says_what_the_exchange_knew() -> None:
     batches: list[Batch] = []
     recorder = Recorder(sink=batches.append, worker=2)
-    exchange = attempted(ended(Route(), query="a=1", headers=[(b"user-agent", b"x\xff")], client="::1"), 2, 10)
+    agent = [(b"user-agent", b"x\xff")]
+    exchange = attempted(ended(Route(), query="a=1", headers=agent, client="::1"), 2, 10)
     exchange.consumer, exchange.credential = Consumer("platform"), "api_key"
     exchange.code, exchange.native = "FINAL", Native("E7", "no", 400)
     exchange.decide("cache", "miss")

@@ -89,10 +89,14 @@ def make_call(route: RouteEntry = ROUTE, **more: Any) -> Call:
     return Call(make_record(**more), route, ANCHOR_NS, 0, 400)
 
 
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers, body."""
+
+
 class Receiver:
     """An OTLP/HTTP collector on a free port. `script` may answer otherwise: (status, headers, body) or None."""
 
-    def __init__(self, script: Callable[[int], tuple[int, dict[str, str], bytes] | None] | None = None) -> None:
+    def __init__(self, script: Callable[[int], Answer | None] | None = None) -> None:
         self.spans: list[Span] = []
         self.requests: list[ExportTraceServiceRequest] = []
         self.headers: list[dict[str, str]] = []
@@ -124,7 +128,7 @@ class Receiver:
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
 
-    def take(self, path: str, headers: dict[str, str], body: bytes, script: Any) -> tuple[int, dict[str, str], bytes]:
+    def take(self, path: str, headers: dict[str, str], body: bytes, script: Any) -> Answer:
         with self.changed:
             self.calls += 1
             answer = script(self.calls) if script is not None else None
