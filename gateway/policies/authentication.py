@@ -80,8 +80,8 @@ class AuthenticationConfig(PolicyConfig):
         names = self.consumers or tuple(services.consumers)
         if not any(one.kind in kinds for name in names for one in services.consumers[name].credentials):
             raise ValueError(
-                f"authentication would refuse everybody: no credential of {', '.join(names) or 'any consumer'} "
-                f"is of the kind {' or '.join(kinds)}"
+                f"authentication would refuse everybody: {', '.join(names) or 'nobody'} has no "
+                f"credential of the kind {' or '.join(kinds)}"
             )
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:

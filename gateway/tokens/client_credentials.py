@@ -80,7 +80,7 @@ class TokenSource:
         return self._token
 
     async def fetch(self) -> bytes:
-        """A valid token, fetched where there is none. UpstreamError (nothing was sent) where none is to be had."""
+        """A valid token, fetched where there is none. UpstreamError where none can be had."""
         token = self.current()
         if token is not None:
             return token
