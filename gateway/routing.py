@@ -29,7 +29,7 @@ class Route:
     """Which requests go to which upstream, under which policies; everything precomputed."""
 
     __slots__ = (
-        "_rewrite", "names", "body_limit", "forward", "host", "marks", "methods", "name", "path", "policies",
+        "_rewrite", "body_limit", "forward", "host", "marks", "methods", "name", "names", "path", "policies",
         "provider", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 

@@ -74,11 +74,18 @@ def sort(findings: Iterable[Finding], files: Iterable[str]) -> list[Finding]:
 
 
 def show(
-    findings: Iterable[Finding], sources: Mapping[str, Sequence[str]], secrets: frozenset[str]
+    findings: Iterable[Finding],
+    sources: Mapping[str, Sequence[str]],
+    secrets: frozenset[str],
+    values: Iterable[str] = (),
 ) -> list[Finding]:
-    """Each finding once, sorted, with the source line it is about; `secrets` are the keys that hold some."""
+    """Each finding once, sorted, with the source line it is about.
+
+    `secrets` are the keys that hold some; `values` are secrets known as such, which no line may show.
+    """
+    hidden = sorted((value for value in set(values) if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
     return [
-        replace(finding, excerpt=blot(lines[finding.line - 1], secrets))
+        replace(finding, excerpt=blot(_without(lines[finding.line - 1], hidden), secrets))
         if finding.line <= len(lines := sources.get(finding.file, ()))
         else finding
         for finding in sort(findings, sources)
@@ -103,6 +110,16 @@ def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@\"']*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+_SHORTEST_SECRET = 4
+"""Shorter texts are in every other line by chance; keys that hold secrets are blotted out all the same."""
+
+
+def _without(line: str, hidden: Sequence[str]) -> str:
+    for value in hidden:
+        line = line.replace(value, "…")
+    return line
 
 
 def blot(line: str, secrets: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gateway.config.document import Document
 from gateway.config.findings import ConfigError, Finding, Place, show
 from gateway.config.lists import Entry, PolicyLists
 from gateway.config.models import RoutesFile
-from gateway.config.shapes import Shape, secret_names
+from gateway.config.shapes import Shape, secret_names, secret_values
 from gateway.config.translate import translate
 from gateway.config.trial import try_out
 from gateway.policies import POLICIES
@@ -162,5 +162,27 @@ def _fingerprint(document: Document, lists: PolicyLists) -> str:
 
 
 def _shown(findings: list[Finding], documents: list[Document]) -> list[Finding]:
-    secrets = secret_names([RoutesFile, *POLICIES.values()]) if findings else frozenset()
-    return show(findings, {document.name: document.text.splitlines() for document in documents}, secrets)
+    if not findings:
+        return []
+    names = secret_names([RoutesFile, *POLICIES.values()])
+    sources = {document.name: document.text.splitlines() for document in documents}
+    return show(findings, sources, names, _secrets(documents))
+
+
+def _secrets(documents: list[Document]) -> Iterator[str]:
+    """Secrets as they stand in the files, as far as those are right enough to tell."""
+    top = Shape.of(RoutesFile)
+    policies = {name: Shape.of(config) for name, config in POLICIES.items()}
+    for document in documents:
+        lists = [document.value]
+        if isinstance(document.value, dict):
+            for section in ("consumers", "providers", "server", "telemetry"):
+                yield from secret_values(document.value.get(section), top.child(section))
+            routes = document.value.get("routes")
+            routes = routes if isinstance(routes, list) else []
+            lists = [route.get("policies") for route in routes if isinstance(route, dict)]
+        for entries in lists:
+            for entry in entries if isinstance(entries, list) else ():
+                for name, settings in entry.items() if isinstance(entry, dict) else ():
+                    if name in policies:
+                        yield from secret_values(settings, policies[name])

@@ -144,7 +144,7 @@ class RouteConfig(Settings):
     """Which requests it takes."""
     provider: Name | None = None
     """The provider it belongs to."""
-    upstream: Name
+    upstream: Annotated[Name, Field(examples=["aurora"])]
     """Where its calls go."""
     rewrite: Annotated[str, AfterValidator(check_rewrite)] | None = None
     """The path as forwarded, where it is another; `:name` and a final `/*` stand for what was matched."""

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gateway.config.models import RoutesFile
+from gateway.config.shapes import as_written
 from gateway.policies import POLICIES
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -92,6 +93,11 @@ def _with_references(schema: Any) -> Any:
         return [_with_references(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
+    default = schema.get("default")
+    if isinstance(default, dict):
+        schema = {key: value for key, value in schema.items() if key != "default"}
+    elif isinstance(default, float | int) and schema.get("type") == "string":
+        schema = {**schema, "default": as_written(default, str(schema["examples"][0]))}
     if _is_scalar(schema):
         told = {key: value for key, value in schema.items() if key in _DESCRIPTIVE}
         rest = {key: value for key, value in schema.items() if key not in _DESCRIPTIVE}

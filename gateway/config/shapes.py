@@ -81,18 +81,22 @@ class Shape:
 
     def bound(self, value: float) -> str:
         """A bound on what stands here, written as it would be in the file."""
-        example = self.example()
-        if example == "500ms":
-            return format_duration(float(value))
-        if example == "64KiB":
-            return format_size(int(value))
-        if example.endswith("%"):
-            return f"{value * 100:g}%"
-        return f"{value:g}"
+        return as_written(value, self.example())
 
 
 def _flow(value: Any) -> str:
     return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
+
+
+def as_written(value: float, example: str) -> str:
+    """A number as YAML writes it, by the example of its kind: 0.5 with the example `500ms` is `500ms`."""
+    if example == "500ms":
+        return format_duration(float(value))
+    if example == "64KiB":
+        return format_size(int(value))
+    if example == "20%":
+        return f"{value * 100:g}%"
+    return f"{value:g}"
 
 
 def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
@@ -106,6 +110,18 @@ def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
                 if any(choice.get("writeOnly") for choice in _options(option, defs)):
                     names.add(name)
     return frozenset(names)
+
+
+def secret_values(value: Any, shape: Shape) -> Iterator[str]:
+    """The texts within a value that must never be shown, wherever the schema says so."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from secret_values(inner, shape.child(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from secret_values(item, shape.child(0))
+    elif isinstance(value, str) and shape.secret:
+        yield value
 
 
 def _options(schema: dict[str, Any], defs: dict[str, Any]) -> Iterator[dict[str, Any]]:
