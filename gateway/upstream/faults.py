@@ -85,10 +85,14 @@ def _reason(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Find the socket's own error: httpx wraps it two or three deep."""
+    """The socket's own error, which httpx wraps several deep: the deepest one says most."""
+    reason = "refused"
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError):
-            return _reason(cause)
+        if isinstance(cause, OSError | UnicodeError):
+            reason = _reason(cause)
+        elif isinstance(cause, BaseExceptionGroup):  # one per address that was tried
+            cause = cause.exceptions[-1]
+            continue
         cause = cause.__cause__ or cause.__context__
-    return "refused"
+    return reason

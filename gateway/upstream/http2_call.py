@@ -79,7 +79,7 @@ class Http2Call:
                     "UPSTREAM_TIMEOUT",
                     "The upstream did not begin to answer in time",
                     sent=attempt.sent,
-                    reason="response_timeout" if attempt.connected_ns else "total_timeout",
+                    reason=self._which("response"),
                 ) from None
             if isinstance(error, httpx.HTTPError):
                 fault = translate(error)
@@ -148,7 +148,7 @@ class Http2Call:
                     "UPSTREAM_TIMEOUT",
                     "The upstream's answer took too long",
                     sent=Sent.YES,
-                    reason="idle_timeout",
+                    reason=self._which("idle"),
                 )
             )
         except httpx.HTTPError as error:
@@ -165,6 +165,10 @@ class Http2Call:
             stream.on_close = None
             self._lane.leave(whole=whole)
             await answer.aclose()
+
+    def _which(self, other: str) -> str:
+        """The reason, now that time ran out: the total, or the other deadline."""
+        return f"{'total' if self._loop.time() >= self._total_at else other}_timeout"
 
     def _read_until(self) -> float | None:
         return None if self._endless else min(self._total_at, self._loop.time() + self._timeout.idle)

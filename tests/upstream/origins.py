@@ -27,7 +27,7 @@ class Visit:
         head = await self.reader.readuntil(b"\r\n\r\n")
         self.origin.heads.append(head)
         self.origin.arrived.set()
-        for line in head.split(b"\r\n"):
+        for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length: "):
                 return await self.reader.readexactly(int(line[16:]))
         return b""
