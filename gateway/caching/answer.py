@@ -36,8 +36,8 @@ class Answer:
     """A stored answer. Times are Unix seconds."""
 
     __slots__ = (
-        "body", "etag", "fresh", "headers", "last_modified", "received", "retry_at", "route", "share", "size", "status",
-        "tags",
+        "body", "etag", "fresh", "headers", "last_modified", "received", "retry_at", "route", "share", "size",
+        "status", "tags",
     )  # fmt: skip
 
     def __init__(
@@ -129,11 +129,11 @@ class Answer:
             return None
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status}, {self.size} bytes, fresh for {self.fresh.lifetime:g}s from {self.received:.0f}>"
+        return f"<Answer {self.status}, {self.size} bytes, fresh for {self.fresh.lifetime:g}s>"
 
 
 def merged(stored: Headers, newer: Headers) -> Headers:
-    """Stored headers with those of a 304 in the place of their namesakes (RFC 9111 §3.2). The old date goes anyway."""
+    """Stored headers with those of a 304 in the place of their namesakes; the old date goes anyway (§3.2)."""
     news = [item for item in newer if item[0] not in _KEPT_BY_304]
     names = {b"date", *(name for name, _ in news)}
     return [item for item in stored if item[0] not in names] + news
@@ -150,7 +150,7 @@ def matches(if_none_match: bytes, etag: bytes | None) -> bool:
 
 
 def not_modified(response: Response, if_none_match: bytes | None, if_modified_since: bytes | None) -> bool:
-    """Does the caller already have it (RFC 9110 §13.1.2, §13.1.3)? The tag, where asked about, decides alone."""
+    """Does the caller already have it (RFC 9110 §13.1.2, §13.1.3)? A tag, where given, decides alone."""
     if response.status != 200:
         return False
     if if_none_match is not None:

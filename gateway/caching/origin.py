@@ -124,7 +124,7 @@ class Origin:
         return Landing(response, "miss", answer=answer if kept else None)
 
     def revalidated(self, fetch: Fetch, held: Answer, response: Response) -> Landing:
-        """Still valid: the answer held gets the newer headers, the 304 its status and body (RFC 9111 §4.3.4)."""
+        """Still valid: it gets the newer headers, the 304 its status and body (RFC 9111 §4.3.4)."""
         headers = merged(held.headers, response.headers)
         answer = self.made(held.status, headers, held.body, fetch.requested)
         etag = response.header(b"etag")

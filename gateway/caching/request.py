@@ -32,7 +32,7 @@ class Asked:
     def __init__(self) -> None:
         self.key: Hashable = None
         self.kept: Headers = []
-        """What is forwarded: exactly what is keyed, so that nobody can slip in what poisons others' answers."""
+        """What is forwarded: exactly what is keyed, so that nobody can poison others' answers."""
         self.if_none_match: bytes | None = None
         self.if_modified_since: bytes | None = None
         self.control: dict[str, str] | None = None

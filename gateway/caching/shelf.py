@@ -1,4 +1,4 @@
-"""Where one route's answers are kept: in this worker's memory, and behind it in the store all workers share."""
+"""Where one route's answers are kept: in this worker's memory, behind it in the store that is shared."""
 
 from __future__ import annotations
 

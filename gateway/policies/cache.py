@@ -56,7 +56,7 @@ class CacheConfig(PolicyConfig):
     ttl: Duration = Field(default=60.0, ge=0)
     """How long an answer that says nothing about it stays fresh."""
     override: bool = False
-    """`ttl` also replaces what the answer says of its freshness; never `no-store`, `private` or `no-cache`."""
+    """`ttl` also replaces what the answer says of its freshness; not `no-store`, `private`, `no-cache`."""
     methods: tuple[Literal["GET", "POST"], ...] = Field(default=("GET",), min_length=1)
     """Methods whose answers are kept. POST is for lists that are asked for by POST: keyed by the body too."""
     tags: tuple[str, ...] = ()

@@ -243,7 +243,7 @@ def _may_hold_a_code(response: Response) -> bool:
 
 
 def _json(body: bytes, encoding: bytes) -> Any:
-    """The document, or None where it is none. Of codings, gzip and deflate are unpacked, to 64 KiB at most."""
+    """The document, or None where it is none. Of codings, gzip and deflate are unpacked, up to 64 KiB."""
     try:
         if encoding.lower() in (b"gzip", b"x-gzip", b"deflate"):
             unpacker = zlib.decompressobj(wbits=47)

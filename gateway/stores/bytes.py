@@ -54,7 +54,7 @@ class _ValkeyBackend(BaseCache):  # type: ignore[misc]
 
 
 class ByteStore:
-    """Named bytes with a time to live, and marks that make older bytes void. Losing it loses nothing but time.
+    """Named bytes with a time to live, and marks that make older bytes void. Losing it costs time alone.
 
     `url` is `memory`, where nothing is shared and this store stays empty, or `valkey://host:port/db`.
     """
@@ -80,7 +80,7 @@ class ByteStore:
         return self._backend is not None
 
     async def get(self, key: str, tags: tuple[str, ...]) -> tuple[bytes, float] | None:
-        """The bytes under `key`, and the Unix time up to which its tags are void; None where there are none."""
+        """The bytes under `key`, and the Unix time up to which its tags are void; None without."""
         if self._backend is None or self._is_paused():
             return None
         try:
