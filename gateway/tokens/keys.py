@@ -97,7 +97,9 @@ def read_jwk(jwk: Mapping[str, Any], algorithms: tuple[str, ...] = ()) -> Verifi
     Shared secrets (`oct`) are never taken from a URL.
     """
     kid, use, operations = jwk.get("kid"), jwk.get("use", "sig"), jwk.get("key_ops", ["verify"])
-    if jwk.get("kty") not in ("RSA", "EC", "OKP") or use != "sig" or "verify" not in operations:
+    if jwk.get("kty") not in ("RSA", "EC", "OKP") or use != "sig":
+        return None
+    if not isinstance(operations, list) or "verify" not in operations:
         return None
     public_part = {
         name: value

@@ -103,12 +103,8 @@ class Signer:
     def sign(self, **claims: Any) -> bytes:
         headers = {"kid": self.kid} if self.kid else {}
         payload = {"sub": "aurora", "exp": NOW + 600, **claims}
-        return jwt.encode(
-            {name: value for name, value in payload.items() if value is not None},
-            self.private,
-            self.algorithm,
-            headers=headers,
-        ).encode()
+        content = json.dumps({name: value for name, value in payload.items() if value is not None}).encode()
+        return jwt.PyJWS().encode(content, self.private, self.algorithm, headers).encode()
 
 
 def raw_jwt(header: object, claims: object, signature: bytes = b"x") -> bytes:
