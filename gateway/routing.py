@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import Refused
 from gateway.policy import Forward, PolicyConfig
+from gateway.record import NO_ROUTE
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -29,7 +30,7 @@ class Route:
     """Which requests go to which upstream, under which policies; everything precomputed."""
 
     __slots__ = (
-        "_rewrite", "body_limit", "forward", "host", "marks", "methods", "name", "names", "path", "policies",
+        "_rewrite", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names", "path", "policies",
         "provider", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 
@@ -76,6 +77,8 @@ class Route:
         """Where the route stands, `routes.yaml:12`."""
         self.forward: Forward | None = None
         """The chain, once it is built."""
+        self.entry = NO_ROUTE
+        """What all records of its calls have in common, once the chain is built."""
         self._rewrite = None if rewrite is None else _compile(rewrite)
 
     def target(self, path: str, params: Mapping[str, str], query: str) -> str:

@@ -98,9 +98,9 @@ def _settings(
         if isinstance(was, SecretStr) or isinstance(now, SecretStr) or "key" in path.rpartition(".")[2]:
             how = "added" if was is _MISSING else "removed" if now is _MISSING else "changed"
             yield f"{subject}: {path} is {how}"
-        elif was is _MISSING:
+        elif was is _MISSING or was is None:
             yield f"{subject}: {path} is now {_text(now)}"
-        elif now is _MISSING:
+        elif now is _MISSING or now is None:
             yield f"{subject}: {path} is no longer {_text(was)}"
         else:
             yield f"{subject}: {path} changes from {_text(was)} to {_text(now)}"
@@ -130,8 +130,6 @@ def _leaves(value: Any, path: str = "", written: Any = None) -> Iterator[tuple[s
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, BareNumber | float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -128,8 +128,8 @@ class Document:
             return None
         except yaml.MarkedYAMLError as error:
             mark, context = error.problem_mark, error.context_mark
-            many = "document" in str(error.context)
-            if context is not None and not many and (mark is None or mark.line != context.line):
+            begun = any(thing in str(error.context) for thing in ("quoted", "flow", "simple key"))
+            if context is not None and begun and (mark is None or mark.line != context.line):
                 mark = context  # what was begun there was never ended: a quote, a bracket, a key
             line, column = (0, 0) if mark is None else (mark.line, mark.column)
             lines = self.text.splitlines() or [""]

@@ -142,6 +142,6 @@ def blot(line: str, secrets: frozenset[str]) -> str:
         blotted = re.sub(r"(default\s*:\s*)[^,}\s][^,}]*", r"\1…", value, count=1)
         head, brace, tail = blotted.partition("}")
         return line[: match.start(2)] + head + brace + blot(tail, secrets)
-    if value[:1] in "{[":  # a mapping or list of its own: its inner keys speak for themselves
+    if value[:1] == "{":  # a mapping of its own: its inner keys speak for themselves
         return line[: match.start(2)] + value[0] + blot(value[1:], secrets)
     return line[: match.start(2)] + "…"

@@ -79,6 +79,8 @@ def explain(error: yaml.MarkedYAMLError, text: str, place: Place) -> tuple[str, 
     if "found character" in problem:
         character = line[place.column - 1 : place.column]
         return f"text cannot start with {character!r} here", "quote it"
+    if "escape" in problem:
+        return "a backslash in double quotes begins an escape, and this is none", "use single quotes"
     if "undefined alias" in problem:
         return "text that starts with `*` is read as an alias", "quote it"
     if "expected a single document" in str(error.context or "") or "another document" in problem:

@@ -1,0 +1,75 @@
+"""Orders that are fine, and what is only warned about; the dangerous ones are among the broken files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import check
+from tests.config.cases import ENVIRON, unpack
+
+ROUTES = """=== routes.yaml
+version: 1
+consumers: {platform: {credentials: [{api_key: {env: PLATFORM_API_KEY}}], networks: [10.0.0.0/8]}}
+providers: {aurora: {credentials: [{api_key: {env: AURORA_API_KEY}}], networks: [203.0.113.0/24]}}
+upstreams:
+  aurora: {targets: [{url: "http://127.0.0.1:9201"}]}
+  other: {targets: [{url: "http://127.0.0.1:9202"}]}
+routes:
+  - name: games
+    match: {methods: [GET], path: /games}
+    provider: aurora
+    upstream: aurora
+    policies: [%s]
+  - {name: other, match: {methods: [GET], path: /other}, upstream: other, policies: [{authentication: {accept: [api_key]}}]}
+"""
+AUTH = "{authentication: {accept: [api_key], consumers: [platform]}}"
+
+
+def said(tmp_path: Path, policies: str) -> list[tuple[str, str]]:
+    path = unpack(ROUTES % policies, tmp_path)
+    return [(finding.severity, finding.message) for finding in check(path, ENVIRON)]
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        f"{AUTH}, {{cache: {{}}}}, {{circuit_breaker: {{}}}}, {{retry: {{}}}}, {{timeout: {{total: 1s}}}}, {{error_codes: {{}}}}",
+        f"{AUTH}, {{retry: {{}}}}, {{circuit_breaker: {{}}}}, {{timeout: {{total: 1s}}}}",
+        f"{AUTH}, {{timeout: {{total: 3s}}}}, {{retry: {{}}}}, {{timeout: {{total: 1s}}}}",
+        f"{{ip_allow_list: {{networks: [10.0.0.0/8]}}}}, {AUTH}, {{ip_allow_list: {{from: consumer}}}}, {{cache: {{}}}}",
+        f"{{ip_allow_list: {{from: provider}}}}, {AUTH}",
+        f"{AUTH}, {{rate_limit: {{rate: 5/second, by: consumer}}}}, {{rate_limit: {{rate: 50/minute, by: client}}}}",
+        f"{AUTH}, {{fallback: {{when: [unreachable], respond: {{status: 200, json: {{}}}}}}}}, {{cache: {{}}}}, {{retry: {{}}}}",
+        f"{AUTH}, {{fallback: {{when: [unreachable], stale: 1d}}}}, {{cache: {{}}}}",
+        f"{AUTH}, {{fallback: {{when: [unreachable], upstream: other}}}}",
+        f"{AUTH}, {{error_codes: {{}}}}, {{upstream_auth: {{bearer: {{env: AURORA_API_KEY}}}}}}, {{headers: {{}}}}",
+        f"{{cache: {{mode: off}}}}, {AUTH}",
+    ],
+)
+def test_good_orders(policies: str, tmp_path: Path) -> None:
+    assert said(tmp_path, policies) == []
+
+
+@pytest.mark.parametrize(
+    ("policies", "warning"),
+    [
+        ("{timeout: {total: 1s}}", "route games has no authentication: it serves everybody"),
+        (
+            "{ip_allow_list: {from: provider}}",
+            "route games has no authentication: it serves any caller from an allowed address",
+        ),
+        (
+            "{authentication: {accept: [api_key], mode: shadow}}",
+            "on route games, authentication only watches: everybody is let in",
+        ),
+        (
+            f"{AUTH}, {{circuit_breaker: {{}}}}, {{cache: {{}}}}",
+            "on route games, circuit_breaker stands outside cache: "
+            "while it is open, not even cached answers are served",
+        ),
+    ],
+)
+def test_what_is_only_warned_about(policies: str, warning: str, tmp_path: Path) -> None:
+    assert said(tmp_path, policies) == [("warning", warning)]
