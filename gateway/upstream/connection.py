@@ -17,14 +17,9 @@ from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Response, Stream
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.deadlines import NEVER, Deadlines
+from gateway.upstream.faults import TOO_LATE
 from gateway.upstream.settings import TimeoutConfig
 from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
-
-_TOO_LATE = {
-    "response": "The upstream did not begin to answer in time",
-    "idle": "The upstream fell silent in the middle of a body",
-    "total": "The call took longer than it may",
-}
 
 
 class Connection(asyncio.Protocol):
@@ -354,7 +349,7 @@ class Connection(asyncio.Protocol):
             self._drop()
             return
         reason = f"{which}_timeout"
-        self._fail(UpstreamError("UPSTREAM_TIMEOUT", _TOO_LATE[which], sent=attempt.sent, reason=reason))
+        self._fail(UpstreamError("UPSTREAM_TIMEOUT", TOO_LATE[which], sent=attempt.sent, reason=reason))
 
     def __repr__(self) -> str:
         state = (

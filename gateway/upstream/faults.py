@@ -38,6 +38,14 @@ HTTPX_FAULTS: dict[type[Exception], tuple[str, Sent, str]] = {
 """httpx's whole error tree → (code, sent, reason)."""
 
 
+TOO_LATE = {
+    "response": "The upstream did not begin to answer in time",
+    "idle": "The upstream fell silent in the middle of a body",
+    "total": "The call took longer than it may",
+}
+"""Which deadline passed → what the caller is told."""
+
+
 def translate(error: httpx.HTTPError) -> UpstreamError:
     """An httpx error as ours; the nearest ancestor in the table decides."""
     for kind in type(error).__mro__:

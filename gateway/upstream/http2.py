@@ -19,31 +19,51 @@ from gateway.upstream.settings import TargetConfig, UpstreamConfig
 class Lane:
     """One httpx transport and the calls it carries.
 
-    httpcore does not reset the stream of a call that is given up: the upstream would go on sending,
-    and eat the window that all calls share. So such a call retires its lane: new calls take another,
-    and its connections close with the last call it carries.
+    httpcore cannot reset the stream of a call that is given up. Such a call retires its lane: new
+    calls take another, and with the last one on this lane its connections close, which tells the
+    upstream at last. Until then somebody has to go on reading what nobody wants.
     """
 
     def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
         self.transport = transport
         self.calls = 0
         self.retired = False
+        self._left_behind: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
-        self._left = asyncio.Event()
+        self._empty = asyncio.Event()
 
-    def leave(self, *, whole: bool) -> None:
-        """A call ended; `whole` where its answer was read to the end."""
+    def enter(self) -> None:
+        """A call begins."""
+        self.calls += 1
+
+    def leave(self) -> None:
+        """A call ended."""
         self.calls -= 1
-        self.retired = self.retired or not whole
         if self.retired and not self.calls and self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self.transport.aclose())
-            self._left.set()
+            self._closing = asyncio.get_running_loop().create_task(self._shut())
+            self._empty.set()
+
+    def leave_behind(self, reader: asyncio.Task[None]) -> None:
+        """A call was given up: `reader` takes what still comes for it."""
+        self.retired = True
+        if not reader.done():
+            self._left_behind.add(reader)
+            reader.add_done_callback(self._left_behind.discard)
+        self.leave()
+
+    async def _shut(self) -> None:
+        readers = list(self._left_behind)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        await self.transport.aclose()
 
     async def close(self) -> None:
         """Take no more calls, and go when the last one ended."""
-        self.calls += 1
-        self.leave(whole=False)
-        await self._left.wait()
+        self.retired = True
+        self.enter()
+        self.leave()
+        await self._empty.wait()
         if self._closing is not None:
             await self._closing
 
@@ -69,9 +89,8 @@ class Http2Sender:
         del fresh  # httpcore opens a new connection where the old one was closed
         if exchange.upgrade:
             raise Refused("NOT_IMPLEMENTED", "An upstream that speaks HTTP/2 takes no WebSocket")
-        return await Http2Call(self._lane(exchange), attempt, self._config.timeout).begin(
-            exchange, self._request(exchange, attempt)
-        )
+        call = Http2Call(self._lane(exchange), exchange, attempt, self._config.timeout)
+        return await call.begin(self._request(exchange, attempt))
 
     def _lane(self, exchange: Exchange) -> Lane:
         """The connections that show the identity this call must show."""

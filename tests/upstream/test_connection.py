@@ -140,7 +140,11 @@ async def test_a_body_that_breaks_off_fails_its_reader(framing: bytes) -> None:
         response = await up(exchange)
         with pytest.raises(UpstreamError) as caught:
             await body_of(response)
-        assert (caught.value.code, caught.value.sent, caught.value.reason) == ("UPSTREAM_INVALID", Sent.YES, "truncated")
+        assert (caught.value.code, caught.value.sent, caught.value.reason) == (
+            "UPSTREAM_INVALID",
+            Sent.YES,
+            "truncated",
+        )
         assert exchange.attempts[0].error == "truncated"
 
 
@@ -420,7 +424,10 @@ async def test_a_request_that_the_origin_does_not_take() -> None:
         visit.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(5)
 
-    async with origin(deaf) as place, upstream(place, **timeouts(idle="100ms", total="5s", response="5s")) as up:
+    async with (
+        origin(deaf) as place,
+        upstream(place, **timeouts(idle="100ms", total="5s", response="5s")) as up,
+    ):
         body = Stream()
         for _ in range(64):
             body.feed(b"x" * MIB)

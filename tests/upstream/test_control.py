@@ -30,7 +30,9 @@ async def test_a_form_with_basic_credentials() -> None:
     await client.close()
 
 
-async def test_it_keeps_no_cookies_follows_no_redirects_and_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_keeps_no_cookies_follows_no_redirects_and_asks_no_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     client = HttpxControlClient()
     redirect = ok(b"", b"location: /other", b"set-cookie: a=b", status=b"302 Found")

@@ -33,7 +33,9 @@ def test_failures_in_a_row_eject() -> None:
 
 def test_probes_in_a_row_change_the_state() -> None:
     health = Health(PASSIVE, ACTIVE)
-    assert [health.probed(good=good) for good in (False, False, True, False, False, False)] == [False] * 5 + [True]
+    assert [health.probed(good=good) for good in (False, False, True, False, False, False)] == [False] * 5 + [
+        True
+    ]
     assert not health.healthy(0)
     assert [health.probed(good=good) for good in (True, False, True, True)] == [False] * 3 + [True]
     assert health.healthy(0)
@@ -71,7 +73,10 @@ async def test_probes_take_a_target_out_and_bring_it_back(caplog: pytest.LogCapt
                 while not health.probed_healthy:
                     await asyncio.sleep(0.005)
         assert place.heads[0].startswith(b"GET /health HTTP/1.1\r\n")
-        assert [record.getMessage().rsplit(" ", 1)[1] for record in caplog.records] == ["unhealthy", "healthy"]
+        assert [record.getMessage().rsplit(" ", 1)[1] for record in caplog.records] == [
+            "unhealthy",
+            "healthy",
+        ]
 
 
 @pytest.mark.parametrize(("status", "expected", "good"), [
@@ -96,7 +101,9 @@ async def test_a_probe_that_cannot_be_made_counts_as_bad(caplog: pytest.LogCaptu
         async def request(self, *_: object, **__: object) -> object:
             raise RuntimeError("bug")
 
-    health = Health(PASSIVE, HealthConfig.model_validate({"path": "/", "every": "10ms", "unhealthy_after": 1}))
+    health = Health(
+        PASSIVE, HealthConfig.model_validate({"path": "/", "every": "10ms", "unhealthy_after": 1})
+    )
     config = HealthConfig.model_validate({"path": "/", "every": "10ms"})
     prober = Prober("test", config, [("http://127.0.0.1:9", health)], Broken())  # type: ignore[arg-type]
     prober.start()

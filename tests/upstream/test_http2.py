@@ -17,7 +17,8 @@ from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Outcome, Stream
 from tests.upstream.origins import body_of, call, ok, origin, stream_of, upstream
 
-FLOOD = 4 * 1024 * 1024
+FLOOD = 32 * 1024 * 1024
+"""More than the window that all calls on a connection share."""
 Scope = dict[str, Any]
 
 
@@ -29,7 +30,9 @@ class App:
         self.gone = asyncio.Event()
         self.reached = asyncio.Event()
 
-    async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    async def __call__(
+        self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
@@ -66,7 +69,9 @@ class App:
 
 
 @asynccontextmanager
-async def http2(app: App, *, certificate: trustme.LeafCert | None = None, path: Path | None = None) -> AsyncIterator[str]:
+async def http2(
+    app: App, *, certificate: trustme.LeafCert | None = None, path: Path | None = None
+) -> AsyncIterator[str]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
@@ -176,6 +181,17 @@ async def test_a_reader_that_wants_no_more() -> None:
             count += len(data)
         response.finish(Outcome.COMPLETE)
         assert count == FLOOD
+
+
+async def test_an_answer_nobody_wants_does_not_starve_the_others() -> None:
+    app = App()
+    async with http2(app) as url, upstream(url, http2=True) as up:
+        responses = [await up(call("GET", "/flood")) for _ in range(3)]
+        for response in responses[:2]:
+            response.discard()
+        assert len(await body_of(responses[2])) == FLOOD
+        assert await body_of(await up(call("POST", "/echo", body=b"bet"))) == b"bet"
+        assert repr(up).endswith("1 idle, 0 waiting>]>")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ def make(method: str = "GET", **more: object) -> Exchange:
 
 
 def head(exchange: Exchange, *, length: int | None = 0, host: str = "a") -> list[str]:
-    return request_head(exchange, "0" * 16, prefix="", host=host, length=length).decode("latin-1").split("\r\n")
+    return (
+        request_head(exchange, "0" * 16, prefix="", host=host, length=length).decode("latin-1").split("\r\n")
+    )
 
 
 def test_only_methods_with_a_body_announce_an_empty_one() -> None:
@@ -106,4 +108,6 @@ def test_the_same_for_http2() -> None:
         (b"content-length", b"3"),
     ]
     assert (b"transfer-encoding", b"chunked") in httpx_headers(exchange, "0" * 16, host="a", length=None)
-    assert not any(name == b"content-length" for name, _ in httpx_headers(make(), "0" * 16, host="a", length=0))
+    assert not any(
+        name == b"content-length" for name, _ in httpx_headers(make(), "0" * 16, host="a", length=0)
+    )

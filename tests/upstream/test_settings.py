@@ -82,7 +82,9 @@ def test_it_describes_itself() -> None:
 
 
 def test_a_changed_key_shows_without_being_shown() -> None:
-    one, two = (TlsConfig.model_validate({"certificate": "c", "key": key}) for key in ("secret-1", "secret-2"))
+    one, two = (
+        TlsConfig.model_validate({"certificate": "c", "key": key}) for key in ("secret-1", "secret-2")
+    )
     assert one.model_dump_json() != two.model_dump_json()
     assert "secret" not in one.model_dump_json() + repr(one)
     assert '"key":null' in TlsConfig().model_dump_json()

@@ -43,10 +43,8 @@ async def test_a_real_websocket() -> None:
             response = await up(exchange)
             assert response.status == 101
             assert response.tunnel is not None
-            accept = dict(response.headers)[b"sec-websocket-accept"].decode()
-            client.receive_data(
-                f"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n".encode()
-            )
+            accept = dict(response.headers)[b"sec-websocket-accept"]
+            client.receive_data(SWITCH.replace(b"accept: x", b"accept: " + accept))
             await asyncio.sleep(0.1)
             client.send_text(b"spin")
             for data in client.data_to_send():
