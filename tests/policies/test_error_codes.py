@@ -62,7 +62,7 @@ def error(code, text="says why"):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-async def test_errors_are_told_in_canonical_codes(status, native, code, kind, retryable, stream):
+async def test_errors_are_told_in_canonical_codes(status, native, code, kind, retryable, stream):  # noqa: PLR0917
     original = answer(status, error(native), stream=stream)
     response, exchange = await run(RULES, original)
     problem = json.loads(response.body)

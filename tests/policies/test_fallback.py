@@ -230,6 +230,9 @@ async def test_it_says_itself():
     config = FallbackConfig.model_validate(
         {"when": ["timeout"], "stale": "1d", "upstream": "spare", **STATIC}
     )
-    sentence = "on timeout answers with a cached answer up to 1d stale, else from upstream spare, else with a static 200"
+    sentence = (
+        "on timeout answers with a cached answer up to 1d stale, else from upstream spare,"
+        " else with a static 200"
+    )
     assert config.describe() == sentence
     assert await config.foresee(make_exchange(), make_services()) == f"passes it on, and {sentence}"

@@ -134,7 +134,8 @@ async def test_it_says_itself_by_names_alone():
         response={"rename": {"x-b": "x-c"}, "add": {"x-d": "1"}},
     )
     assert edits.describe() == (
-        "removes x-a on the request, sets x-key on the request, renames x-b to x-c on the answer, adds x-d on the answer"
+        "removes x-a on the request, sets x-key on the request, renames x-b to x-c on the answer,"
+        " adds x-d on the answer"
     )
     assert config().describe() == "edits no headers"
     exchange = make_exchange()
