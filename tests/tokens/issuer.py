@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jwt
 import uvicorn
@@ -34,11 +35,7 @@ class Issuer:
         """Answers wait for it."""
 
     async def __call__(self, request: Request) -> Response:
-        form = (
-            {key: str(value) for key, value in (await request.form()).items()}
-            if request.method == "POST"
-            else {}
-        )
+        form = dict(parse_qsl((await request.body()).decode()))
         self.asked.append((request.url.path, form, request.headers.get("authorization", "")))
         if self.hold is not None:
             await self.hold.wait()

@@ -8,25 +8,11 @@ from gateway.consumers import JwtVerification
 from gateway.errors import Refused
 from gateway.tokens import InvalidCredential
 from gateway.tokens.jwt import JwtVerifier, read_jws
-from gateway.upstream.control import HttpxControlClient
 from tests.support import make_services
-from tests.tokens.issuer import Signer, serve_issuer
+from tests.tokens.issuer import Signer
 
 
-@pytest.fixture
-async def issuer():
-    async with serve_issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-async def services():
-    control = HttpxControlClient()
-    yield make_services(control=control)
-    await control.close()
-
-
-def make(issuer, services, **fields):
+def make(issuer, services, /, **fields):
     return JwtVerifier(JwtVerification.model_validate({"jwks": issuer.url + "/keys", **fields}), services)
 
 

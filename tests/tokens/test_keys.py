@@ -96,7 +96,9 @@ def test_a_private_key_published_by_mistake_verifies_and_signs_nothing():
     import jwt
 
     signer = Signer("RS256")
-    private = jwt.get_algorithm_by_name("RS256").to_jwk(signer.private, as_dict=True) | {"key_ops": ["verify"]}
+    private = jwt.get_algorithm_by_name("RS256").to_jwk(signer.private, as_dict=True) | {
+        "key_ops": ["verify"]
+    }
     assert not hasattr(read_jwk(private).key, "sign")
 
 
