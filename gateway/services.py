@@ -11,9 +11,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gateway.consumers import Consumer
+from gateway.control import Answer as Answer  # noqa: PLC0414 - policies read what the control client answers
+from gateway.control import ControlClient as ControlClient  # noqa: PLC0414
 from gateway.exchange import Exchange, Response
 from gateway.metrics import Metrics
 
@@ -90,33 +92,6 @@ class State:
     def abort(self) -> list[Any]:
         """The new generation will not serve: forget what was made for it; returns that, to be closed."""
         return [self._kept.pop(key) for key in self._made if key in self._kept]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a control-plane endpoint answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class ControlClient(Protocol):
-    """HTTP off the hot path: tokens, JWKS, introspection, probes. Never follows redirects or HTTP_PROXY."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float = 5.0,
-    ) -> Answer:
-        """One call. Raises `UpstreamError` where no answer came."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

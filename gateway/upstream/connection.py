@@ -193,6 +193,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
         self._deadlines.idle = NEVER
+        if self._stream is not None:
+            self._expect_more()
         if writable is not None and not writable.done():
             writable.set_result(None)
         if self._tunnel is not None:
@@ -209,7 +211,7 @@ class Connection(asyncio.Protocol):
         headers = reader.headers
         if status == 101:
             response = Response(101, headers)
-            response.tunnel = self._tunnel = SocketTunnel(self._transport, self.close)
+            response.tunnel = self._tunnel = SocketTunnel(self._transport, self.close, attempt)
             if reader.rest:
                 self._tunnel.received.feed(reader.rest)
             self._deadlines.clear()
@@ -240,6 +242,9 @@ class Connection(asyncio.Protocol):
             attempt.response_bytes += len(chunk)
             stream.feed(chunk)
         reader.chunks = []
+        self._expect_more()
+
+    def _expect_more(self) -> None:
         if not self._endless and self._transport.is_reading():
             self._deadlines.idle = self._loop.time() + self._idle_s
             self._deadlines.watch()
@@ -250,9 +255,7 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._read_again()
-        if not self._endless:
-            self._deadlines.idle = self._loop.time() + self._idle_s
-            self._deadlines.watch()
+        self._expect_more()
 
     def _read_again(self) -> None:
         if not self._transport.is_closing() and not self._transport.is_reading():

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import httpx
 
+from gateway.control import Answer
 from gateway.errors import Sent, UpstreamError
-from gateway.services import Answer
 from gateway.upstream.faults import translate
 
 BODY_LIMIT = 4 * 1024 * 1024

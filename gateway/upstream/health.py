@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from gateway.control import ControlClient
 from gateway.errors import UpstreamError
-from gateway.services import ControlClient
 from gateway.upstream.settings import HealthConfig, PassiveHealthConfig
 
 log = logging.getLogger(__name__)

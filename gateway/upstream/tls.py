@@ -13,20 +13,16 @@ _PEM = "-----BEGIN "
 
 def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
     """A client context for `config`. ValueError, naming the field, where a file cannot be used."""
-    context = ssl.create_default_context()
+    context = ssl.create_default_context() if config.ca is None else _only_trusting(config.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
-    if config.ca is not None:
-        context = _only_trusting(config.ca, http2=http2)
     if config.certificate is not None and config.key is not None:
         load_identity(context, config.certificate, config.key.get_secret_value())
     return context
 
 
-def _only_trusting(ca: str, *, http2: bool) -> ssl.SSLContext:
+def _only_trusting(ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name by default, trusts nobody yet
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
     try:
         if ca.startswith(_PEM):
             context.load_verify_locations(cadata=ca)

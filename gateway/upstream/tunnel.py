@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.exchange import Stream
+from gateway.exchange import Attempt, Stream
 
 WRITE_BUFFER = 256 * 1024
 """Bytes to be sent that wait in user space before their source is paused."""
@@ -15,8 +15,9 @@ WRITE_BUFFER = 256 * 1024
 class SocketTunnel:
     """`gateway.exchange.Tunnel` over a socket, with backpressure both ways."""
 
-    def __init__(self, transport: Any, close: Callable[[], None]) -> None:
+    def __init__(self, transport: Any, close: Callable[[], None], attempt: Attempt) -> None:
         self._transport = transport
+        self._attempt = attempt
         self._close = close
         self._waiter: asyncio.Future[None] | None = None
         self._lost = False
@@ -29,6 +30,7 @@ class SocketTunnel:
         """Send bytes; waits while the socket is full. ConnectionResetError once the upstream is gone."""
         if self._lost:
             raise ConnectionResetError
+        self._attempt.request_bytes += len(data)
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_BUFFER:
             self._waiter = asyncio.get_running_loop().create_future()

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Protocol
 
+from gateway.control import ControlClient
 from gateway.errors import UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response, Stream
 from gateway.metrics import Metrics
-from gateway.services import ControlClient
 from gateway.upstream.balancing import Candidate, choose
 from gateway.upstream.control import HttpxControlClient
 from gateway.upstream.health import Health, Prober
