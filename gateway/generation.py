@@ -12,6 +12,7 @@ from gateway.config import Config
 from gateway.edge.limits import EdgeLimits
 from gateway.metrics import Metrics
 from gateway.policy import chain
+from gateway.record import RouteEntry
 from gateway.routing import Router
 from gateway.services import Clock, ControlClient, RouteFacts, Services, State
 from gateway.stores import Stores
@@ -71,6 +72,8 @@ class Generation:
             mine = replace(services, route=facts)
             policies = [(policy, policy.build(mine)) for policy in route.policies if policy.mode != "off"]
             route.forward = chain(policies, self.upstreams[route.upstream])
+            names = tuple(policy.name for policy, _ in policies)
+            route.entry = RouteEntry(route.name, route.path, route.upstream, route.provider, names)
 
     def _upstream(self, name: str) -> Upstream:
         config = self.config.upstreams[name]

@@ -136,6 +136,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # `client` names the connection, whatever a header says
                 timeout_keep_alive=60,
                 timeout_graceful_shutdown=1,
             )

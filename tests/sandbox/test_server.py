@@ -69,7 +69,7 @@ def test_a_caller_that_does_not_wait_for_a_late_fault_harms_nobody(aurora: Runni
 def test_reset_closes_the_connection_with_rst(aurora: Running) -> None:
     order(aurora, reset=True)
     with dial(aurora) as connection:
-        connection.sendall(REQUEST)
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 127.0.0.1\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
 
