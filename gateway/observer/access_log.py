@@ -44,7 +44,7 @@ def json_line(call: Call) -> str:
 
 def text_line(call: Call) -> str:
     """The entry for people: time, client, request, status, what took how long, by which way."""
-    said = entry(call)
+    record, said = call.record, entry(call)
     way = " ".join(
         f"{key}={said[key]}" for key in ("route", "consumer", "target", "cache", "code") if said.get(key)
     )
@@ -52,7 +52,7 @@ def text_line(call: Call) -> str:
     outcome = "" if said["outcome"] == "complete" else f" {said['outcome']}"
     took = f"{said['duration_ms']:.1f}ms (upstream {said['upstream_ms']:.1f}ms)"
     line = (
-        f"{said['time']} {said['client']} {said['method']} {said['path']} {said['status']}{outcome} "
-        f"{took} {way}{retries} trace={said['trace_id']}"
+        f"{said['time']} {record.client} {record.method} {said.get('path', '')} {said['status']}{outcome} "
+        f"{took} {way}{retries} trace={record.trace_id}"
     )
     return printable(line) + "\n"

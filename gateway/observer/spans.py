@@ -200,7 +200,7 @@ class SpanMaker:
             for started in starts:  # forwarded to the upstream before the next policy was entered
                 if entered <= started < left:
                     left = started
-            name = names[index] if index < len(names) else f"policy {index}"
+            name = names[index] if index < len(names) else str(index)
             decisions = decided.pop(name, None)
             if decisions is not None or left - entered > SLOW_POLICY_NS:
                 spans.append(_policy(call, len(spans), name, (entered, max(entered, left)), decisions or []))

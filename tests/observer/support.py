@@ -94,7 +94,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Receiver:
-    """An OTLP/HTTP collector on a free port. `script` may answer otherwise: (status, headers, body) or None."""
+    """An OTLP/HTTP collector on a free port; `script` may answer otherwise, by the number of the call."""
 
     def __init__(self, script: Callable[[int], Answer | None] | None = None) -> None:
         self.spans: list[Span] = []
