@@ -179,7 +179,8 @@ def _bearer(accepts: list[Accept], services: Services) -> Bearer:
         elif accept.jwt is not None and accept.jwt.has_keys:
             jwts.append(JwtSource(_verifier(accept.jwt, services), shared, own=False))
             asks += [urlsplit(accept.jwt.jwks).netloc] if accept.jwt.jwks else []
-        elif accept.jwt is not None:
+        else:
+            assert accept.jwt is not None
             jwts += _own_sources(accept.jwt, own, services)
             asks += [urlsplit(credential.jwks).netloc for _, credential in own if credential.jwks]
     return Bearer(jwts, introspectors, " or ".join(dict.fromkeys(asks)))

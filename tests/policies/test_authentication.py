@@ -309,7 +309,7 @@ async def test_the_verified_token_survives_a_reload(issuer, control):
     for _ in range(3):
         kept.state.begin()
         policy = config({"jwt": {"jwks": issuer.url + "/keys"}}).build(kept)
-        kept.state.sweep()
+        kept.state.commit()
         await call(policy, [(b"authorization", b"Bearer " + SIGNER.sign())])
     assert len(issuer.asked) == 1
 
