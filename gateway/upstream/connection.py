@@ -13,13 +13,14 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
-from gateway.errors import Refused, Sent, UpstreamError
+from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Response, Stream
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.deadlines import NEVER, Deadlines
-from gateway.upstream.faults import TOO_LATE
+from gateway.upstream.faults import TOO_LATE, lost
 from gateway.upstream.settings import TimeoutConfig
 from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
+from gateway.upstream.upload import upload
 
 
 class Connection(asyncio.Protocol):
@@ -96,7 +97,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._deadlines.response = NEVER
-            self._pump = self._loop.create_task(self._send_stream(body, length, attempt))
+            self._pump = self._loop.create_task(self._upload(body, length, attempt))
         self._deadlines.watch()
         return waiter
 
@@ -112,7 +113,7 @@ class Connection(asyncio.Protocol):
             if tunnel is None:
                 attempt.error = "cancelled"
             if stream is not None:
-                stream.fail(self._broken("The call was given up", "cancelled", Sent.YES))
+                stream.fail(lost("cancelled", sent=Sent.YES))
         self._drop()
         if tunnel is not None:
             tunnel.lost()
@@ -169,20 +170,10 @@ class Connection(asyncio.Protocol):
             tunnel = self._tunnel
             self._end_call()
             tunnel.lost()
-        elif self._reader.status:
-            self._fail(UpstreamError(
-                "UPSTREAM_INVALID", "The upstream broke off its answer", sent=Sent.YES, reason="truncated"
-            ))  # fmt: skip
         elif self._reader.fed:
-            self._fail(UpstreamError(
-                "UPSTREAM_INVALID", "The upstream broke off the head of its answer", sent=Sent.UNKNOWN,
-                reason="truncated",
-            ))  # fmt: skip
+            self._fail(lost("truncated", sent=Sent.YES if self._reader.status else Sent.UNKNOWN))
         else:
-            reason = "stale" if self.calls > 1 else "reset"
-            self._fail(
-                self._broken("The upstream closed the connection without an answer", reason, Sent.UNKNOWN)
-            )
+            self._fail(lost("stale" if self.calls > 1 else "reset", sent=Sent.UNKNOWN))
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -279,39 +270,19 @@ class Connection(asyncio.Protocol):
 
     # The request.
 
-    async def _send_stream(self, body: Stream, length: int | None, attempt: Attempt) -> None:
-        """Hand the body over piece by piece, no faster than the upstream takes it."""
-        transport = self._transport
+    async def _upload(self, body: Stream, length: int | None, attempt: Attempt) -> None:
         try:
-            while data := await body.read():
-                attempt.request_bytes += len(data)
-                if length is None:
-                    transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-                elif attempt.request_bytes > length:
-                    break
-                else:
-                    transport.write(data)
-                if self._writable is not None:
-                    await self._writable
-            if length is None:
-                transport.write(b"0\r\n\r\n")
-            elif attempt.request_bytes != length:  # anything else would be read as another request
-                raise Refused("BAD_REQUEST", "The body does not have the length that was announced")  # noqa: TRY301
+            await upload(body, length, attempt, write=self._transport.write, full=lambda: self._writable)
         except Exception as error:  # noqa: BLE001 - whatever broke the caller's body ends this call
-            if self._attempt is attempt:
-                self._pump = None
-                self._fail(error)
-            return
-        if self._attempt is attempt:
             self._pump = None
-            if self._waiter is not None:
-                self._deadlines.response = self._loop.time() + self._response_s
-                self._deadlines.watch()
+            self._fail(error)
+            return
+        self._pump = None
+        if self._waiter is not None:
+            self._deadlines.response = self._loop.time() + self._response_s
+            self._deadlines.watch()
 
     # The end.
-
-    def _broken(self, detail: str, reason: str, sent: Sent) -> UpstreamError:
-        return UpstreamError("UPSTREAM_UNREACHABLE", detail, sent=sent, reason=reason)
 
     def _fail(self, error: Exception) -> None:
         """End the call with an error, and the connection with it."""

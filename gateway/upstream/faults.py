@@ -59,6 +59,15 @@ def translate(error: httpx.HTTPError) -> UpstreamError:
     )
 
 
+def lost(reason: str, *, sent: Sent) -> UpstreamError:
+    """A connection ended under its call.
+
+    Reasons: `reset` or `stale` without an answer, `truncated` within one, `cancelled` by ourselves.
+    """
+    code = _INVALID if reason == "truncated" else _UNREACHABLE
+    return UpstreamError(code, _DETAILS[reason], sent=sent, reason=reason)
+
+
 def connect_fault(error: OSError | UnicodeError) -> UpstreamError:
     """Why no connection came about. Nothing was sent."""
     reason = _reason(error)
@@ -74,6 +83,9 @@ _DETAILS = {
     "pool_timeout": "No connection to the upstream became free in time",
     "timeout": "The upstream did not answer in time",
     "unreachable": "The upstream's network cannot be reached",
+    "stale": "The upstream closed a kept connection without an answer",
+    "truncated": "The upstream broke off its answer",
+    "cancelled": "The call was given up",
     "invalid": "The upstream's answer is not valid HTTP",
 }
 

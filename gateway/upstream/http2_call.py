@@ -13,7 +13,7 @@ from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Exchange, Headers, Response, Stream
 from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.deadlines import NEVER, Deadlines
-from gateway.upstream.faults import TOO_LATE, translate
+from gateway.upstream.faults import TOO_LATE, lost, translate
 from gateway.upstream.settings import TimeoutConfig
 
 
@@ -109,9 +109,7 @@ class Http2Call:
         except httpx.HTTPError as error:
             fault = translate(error)
             if self._attempt.status:
-                fault = UpstreamError(
-                    "UPSTREAM_INVALID", "The upstream broke off its answer", sent=Sent.YES, reason="truncated"
-                )
+                fault = lost("truncated", sent=Sent.YES)
             elif self._attempt.sent is Sent.NO:  # the trace knows better than the kind of the error
                 fault.sent = Sent.NO
             self._end(fault)
@@ -182,11 +180,7 @@ class Http2Call:
 
     def _give_up(self) -> None:
         """The caller wants no more."""
-        self._end(
-            UpstreamError(
-                "UPSTREAM_UNREACHABLE", "The call was given up", sent=Sent.UNKNOWN, reason="cancelled"
-            )
-        )
+        self._end(lost("cancelled", sent=self._attempt.sent))
 
     def _end(self, error: Exception | None) -> None:
         """The call is over, for the caller; `error` is None where the answer is whole."""
