@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from gateway.demo.screen import Screen
@@ -110,9 +111,13 @@ class Caller:
         self.screen.request("GET", path, None, {"upgrade": "websocket", "x-api-key": PLATFORM_KEY})
         began = time.perf_counter()
         url = self.at.gateway.replace("http", "ws", 1) + path
-        with connect(
-            url, additional_headers={"x-api-key": PLATFORM_KEY}, proxy=None, open_timeout=10, close_timeout=5
-        ) as seat:
+        try:
+            seat = connect(url, additional_headers={"x-api-key": PLATFORM_KEY}, proxy=None, open_timeout=10)
+        except InvalidStatus as refusal:
+            raise DifferenceError(
+                f"status 101 was told, {refusal.response.status_code} came: {refusal.response.body!r}"
+            ) from None
+        with seat:
             self.screen.answer(101, {}, None, (time.perf_counter() - began) * 1000)
             yield seat
 

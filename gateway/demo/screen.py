@@ -12,6 +12,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 WORTH_SHOWING = ("cache-status", "age", "retry-after", "ratelimit", "www-authenticate", "content-type")
+PROBLEM = ("code", "native", "provider", "detail", "retryable", "trace_id")
+"""Of an error (RFC 9457), what differs from one to the next."""
 PLAIN_WIDTH = 110
 """Columns where there is no terminal to ask."""
 
@@ -79,6 +81,10 @@ class Screen:
         self.console.print(line)
 
     def _body(self, body: Any) -> None:
+        if isinstance(body, dict) and "code" in body and "type" in body:
+            body = {name: body[name] for name in PROBLEM if name in body}
         text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        for part in wrap(text, self.console.width - 16, max_lines=2, placeholder=" …"):
+        for part in wrap(
+            text, self.console.width - 16, max_lines=2, break_on_hyphens=False, placeholder=" …"
+        ):
             self.console.print(Text(f"{'':>15}{part}", "dim"))

@@ -19,8 +19,9 @@ import httpx
 
 PLATFORM_KEY = "demo-platform-key"
 PREFERRED_PORTS = {"gateway": 8080, "admin": 8081, "platform": 9200, "aurora": 9201, "borealis": 9202}
+GAMES_TTL_SECONDS = 3
 QUICK = {
-    "GAMES_TTL": "2s",
+    "GAMES_TTL": f"{GAMES_TTL_SECONDS}s",
     "BREAKER_RESET_AFTER": "2s",
     "HEALTH_EVERY": "500ms",
     "DRAIN_DELAY": "0s",

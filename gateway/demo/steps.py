@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from gateway.demo.client import Answer, Caller, DifferenceError
+from gateway.demo.stage import GAMES_TTL_SECONDS, PLATFORM_KEY
 from gateway.observer.waterfall import draw
 
 MAXIMUM_FLOOD = 1000
@@ -103,7 +104,8 @@ def flood(caller: Caller) -> None:
         passed += 1
         _must(passed < MAXIMUM_FLOOD, f"{passed} calls passed, and no limit answered")
     seconds = time.perf_counter() - began
-    caller.screen.request("GET", "/borealis/games", None, {"again and": f"again, {passed + 1} times"})
+    caller.screen.note(f"{passed} calls pass")
+    caller.screen.request("GET", "/borealis/games", None, {"x-api-key": PLATFORM_KEY})
     caller.screen.answer(answer.status, answer.headers, answer.body, answer.milliseconds)
     answer.must(429, code="RATE_LIMITED").must_say("retry-after")
     caller.screen.good(f"{passed} calls passed in {seconds:.2f} s, the next was told when to come back")
@@ -163,7 +165,7 @@ class Outage:
         caller.fault("aurora", outage=True)
         for failed in range(1, 8):
             answer = self._game_nobody_asked_for(caller, quiet=failed not in {1, 6})
-            if answer.body.get("code") == "CIRCUIT_OPEN":
+            if answer.status == 503:
                 break
             _must(answer.status in {502, 504}, f"502 or 504 was told, {answer.status} came: {answer.body}")
             self.trace_id = self.trace_id or answer.body["trace_id"]
@@ -176,10 +178,12 @@ class Outage:
         )
 
     def stale(self, caller: Caller) -> None:
+        kept = caller.call("GET", "/aurora/games", quiet=True).must(200)
+        time.sleep(max(0, GAMES_TTL_SECONDS + 1 - int(kept.headers.get("age", 0))))
         answer = caller.call("GET", "/aurora/games").must(200, total=20).must_say("cache-status", "hit")
-        caller.screen.good(
-            f"the list is {answer.headers.get('age', '?')} s old, past its two seconds: better than none"
-        )
+        age = int(answer.headers.get("age", 0))
+        _must(age > GAMES_TTL_SECONDS, f"a stale answer was told, this one is only {age} s old")
+        caller.screen.good(f"the list is {age} s old, past its {GAMES_TTL_SECONDS} seconds: better than none")
 
     def recovery(self, caller: Caller) -> None:
         caller.fault("aurora")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -18,8 +18,7 @@ from gateway.demo.steps import Step, tour
 def run(config: Path, *, once: bool = False) -> int:
     """Give the tour. Exit status 0 where every step went as told; without `once`, stays until Ctrl-C."""
     screen = Screen()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    _on_signals(_leave)
     began = time.monotonic()
     stage = Stage(config)
     try:
@@ -34,14 +33,16 @@ def run(config: Path, *, once: bool = False) -> int:
         if differences:
             screen.plain(f"The gateway said last:\n{stage.last_words('gateway')}", "dim")
         invite(stage.at, screen, once=once)
-        if not once:
-            signal.pause()
+        while not once:
+            time.sleep(1)
+            stage.check()
     except StageError as error:
         screen.bad(str(error))
         return 1
     except KeyboardInterrupt:
         return 130 if once else 0
     finally:
+        _on_signals(signal.SIG_IGN)  # impatience now would leave somebody behind
         stage.stop()
     return 1 if differences else 0
 
@@ -94,6 +95,11 @@ def invite(at: Addresses, screen: Screen, *, once: bool) -> None:
         f'  curl -d \'{{"kind": "bet", "amount": 500}}\' {at.aurora}/_sandbox/callback\n'
         f"  .venv/bin/gateway traces --slow --admin {at.admin}"
     )
+
+
+def _on_signals(action: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, action)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
