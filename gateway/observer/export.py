@@ -23,10 +23,12 @@ FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 10.0
 
 
-class Post(Protocol):
+class Sender(Protocol):
     """What a `Collector` does."""
 
     def post(self, request: bytes, timeout_seconds: float) -> Verdict: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Exporter:
 
     def __init__(
         self,
-        collector: Post,
+        collector: Sender,
         request: Callable[[Sequence[bytes]], bytes],
         settings: BatchSettings | None = None,
         metrics: Metrics | None = None,
@@ -114,8 +116,9 @@ class Exporter:
                     lambda: self._waiting >= self.settings.max_batch_size or self._stopping.is_set(),
                     self.settings.delay_seconds,
                 )
-                if not self._waiting:
-                    return  # stopping, and all is sent
+                if not self._waiting:  # stopping, and all is sent
+                    self._collector.close()
+                    return
                 encoded, spans = self._take()
             self._send(self._request(encoded), spans)
             with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,10 @@ from gateway.observer.printable import printable, timestamp
 
 NARROWEST_BAR = 12
 """Columns; on a narrower terminal lines are cut instead."""
+WIDE_BAR = 32
+"""Columns that notes leave to bars."""
+GAPS = 15
+"""Columns between and around: two spaces three times, and a duration of nine."""
 
 _STYLES = {"server": "cyan", "client": "green", "internal": "yellow"}
 _SHOWN = (
@@ -32,6 +37,7 @@ class _Glyphs(NamedTuple):
 
 _UNICODE = _Glyphs("━", "├─ ", "└─ ", "│  ")
 _ASCII = _Glyphs("=", "|- ", "`- ", "|  ")
+_TO_ASCII = {ord("·"): "-", ord("…"): "~"}
 
 
 class _Row(NamedTuple):
@@ -53,8 +59,9 @@ def waterfall(trace: Mapping[str, Any], width: int, *, ascii_only: bool = False)
     begin = min(span["start_ns"] for span in spans)
     whole = max(1, max(span["end_ns"] for span in spans) - begin)
     label_width = min(max(len(row.label) for row in rows), max(16, width * 2 // 5))
-    note_width = min(max(len(row.note) for row in rows), max(8, width // 4))
-    bar_width = max(NARROWEST_BAR, width - label_width - note_width - 13)
+    left = width - label_width - GAPS
+    note_width = min(max(len(row.note) for row in rows), max(8, left - WIDE_BAR))
+    bar_width = max(NARROWEST_BAR, left - note_width)
 
     lines = [_headline(trace, begin, whole)]
     scale = f"{_milliseconds(whole):>{bar_width}}"
@@ -73,10 +80,12 @@ def waterfall(trace: Mapping[str, Any], width: int, *, ascii_only: bool = False)
                 (f"  {_cut(row.note, note_width)}" if row.note else "", style),
             )
         )
-    lines += _footer(spans)
+    lines += _footer(spans, width)
     for line in lines:
         line.rstrip()
         line.truncate(width)
+        if ascii_only:
+            line.plain = line.plain.translate(_TO_ASCII).encode("ascii", "replace").decode()
     return Group(*lines)
 
 
@@ -88,12 +97,13 @@ def _headline(trace: Mapping[str, Any], begin: int, whole: int) -> Text:
     )
 
 
-def _footer(spans: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _footer(spans: Sequence[Mapping[str, Any]], width: int) -> Iterator[Text]:
     for span in spans:
         if span["kind"] == "server":
             attributes = span["attributes"]
             said = [f"{name} {printable(str(attributes[key]))}" for key, name in _SHOWN if key in attributes]
-            yield Text(" · ".join(said), "dim")
+            for line in textwrap.wrap(" · ".join(said), width, subsequent_indent="  "):
+                yield Text(line, "dim")
 
 
 def _rows(spans: Sequence[Mapping[str, Any]], glyphs: _Glyphs) -> Iterator[_Row]:
@@ -142,16 +152,18 @@ def _cut(text: str, width: int) -> str:
 
 def table(calls: Sequence[Mapping[str, Any]]) -> Table:
     """Calls, as `{"op": "traces"}` answers them, one a row."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("time", "trace", "call", "route", "status"):
-        grid.add_column(column, no_wrap=column != "call", overflow="fold")
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in ("time", "trace"):
+        grid.add_column(column, no_wrap=True, min_width=8)
+    for column, narrowest in (("call", 24), ("route", 12), ("status", 10)):
+        grid.add_column(column, no_wrap=True, overflow="crop", min_width=narrowest)
     for column in ("ms", "upstream", "tries"):
-        grid.add_column(column, justify="right", no_wrap=True)
+        grid.add_column(column, justify="right", no_wrap=True, min_width=len(column))
     for call in calls:
         status = " ".join(str(call[key]) for key in ("status", "code", "cache") if call.get(key))
         grid.add_row(
-            printable(call["time"][11:23]),
-            printable(call["trace_id"][:16]),
+            printable(call["time"][11:19]),
+            printable(call["trace_id"][:8]),
             Text(printable(f"{call['method']} {call['path']}")),
             Text(printable(call.get("route", "-"))),
             Text(

@@ -25,6 +25,7 @@ class Scripted:
         self.verdicts = list(verdicts)
         self.requests: list[bytes] = []
         self.times: list[float] = []
+        self.closed = False
         self.open = threading.Event()
         self.open.set()
 
@@ -33,6 +34,9 @@ class Scripted:
         self.requests.append(request)
         self.times.append(time.monotonic())
         return self.verdicts.pop(0) if self.verdicts else Verdict(200)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def join(chunks: Sequence[bytes]) -> bytes:
@@ -69,6 +73,7 @@ def test_calls_are_batched_up_to_a_size_and_stay_whole(start: Any) -> None:
     assert "spans waiting" in repr(exporter)
     collector.open.set()
     exporter.close(5)
+    assert collector.closed
     assert collector.requests == [b"0,1", b"2,3"]
     assert seen()["gateway_spans_exported_total"] == {(): 8}
 
