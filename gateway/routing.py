@@ -30,8 +30,8 @@ class Route:
     """Which requests go to which upstream, under which policies; everything precomputed."""
 
     __slots__ = (
-        "_rewrite", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names", "path", "policies",
-        "provider", "require_tls", "rewrite", "stream", "upstream", "where",
+        "_rewrite", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names", "path",
+        "policies", "provider", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 
     def __init__(

@@ -87,10 +87,8 @@ def sentence(
         takes: list[str] = context["choices"]
         if isinstance(value, str) and any(choice.startswith("'") for choice in takes):
             return _choice(name, value, " ".join(takes))
-        return (
-            f"{name} takes {' or '.join(choice.strip(_QUOTE) for choice in takes)}, not {kind_of(value)}",
-            "",
-        )
+        options = " or ".join(choice.strip(_QUOTE) for choice in takes)
+        return f"{name} takes {options}, not {kind_of(value)}", f"write {options}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         bound = shape.bound(context[key])

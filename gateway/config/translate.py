@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Location
-from gateway.config.findings import Finding, Severity
+from gateway.config.findings import Finding
 from gateway.config.sentences import hide, name_of, sentence, suggest, wanted
 from gateway.config.shapes import Shape
 
@@ -23,14 +23,12 @@ _SHAPE_ERRORS = re.compile(
 )
 
 
-def translate(
-    error: ValidationError, document: Document, prefix: Location, shape: Shape, severity: Severity = "error"
-) -> list[Finding]:
+def translate(error: ValidationError, document: Document, prefix: Location, shape: Shape) -> list[Finding]:
     """One finding per thing that is wrong with the value at `prefix`, whose form is `shape`."""
     details = error.errors(include_url=False)
     findings = []
     for item in _best_branches(details, document, prefix):
-        finding = _translate(item, document, prefix, shape, severity)
+        finding = _translate(item, document, prefix, shape)
         if finding is not None:
             findings.append(finding)
     return findings
@@ -109,9 +107,7 @@ def _merge(items: list[ErrorDetails], place: Location) -> ErrorDetails:
     return {**items[0], "type": "no_branch", "loc": place, "ctx": {"choices": list(merged)}}
 
 
-def _translate(
-    item: ErrorDetails, document: Document, prefix: Location, shape: Shape, severity: Severity
-) -> Finding | None:
+def _translate(item: ErrorDetails, document: Document, prefix: Location, shape: Shape) -> Finding | None:
     kind, location = item["type"], tuple(item["loc"])
     context: dict[str, Any] = item.get("ctx", {})
     whole = (*prefix, *location)
@@ -126,7 +122,7 @@ def _translate(
             f"unknown key {str(location[-1])!r}",
             suggest(str(location[-1]), shape.at(location[:-1]).keys),
         )
-        return Finding.at(document.place(whole, key=True), message, mend, severity=severity)
+        return Finding.at(document.place(whole, key=True), message, mend)
     if kind == "missing":
         key = str(location[-1])
         parent = name_of(found)
@@ -135,16 +131,15 @@ def _translate(
             document.place(found, key=False),
             message,
             f"add {key}: {here.child(key).example()}",
-            severity=severity,
         )
 
     known = document.value_at(found) if found else document.value
     if "[key]" in location and kind != "value_error":
         message = f"{str(location[-2])!r} is not a name"
         mend = "use letters, digits, dots, underscores and hyphens, beginning with a letter or digit"
-        return Finding.at(document.place(found, key=True), message, mend, severity=severity)
+        return Finding.at(document.place(found, key=True), message, mend)
     message, mend = sentence(kind, str(item["msg"]), context, name=name, shape=here, value=known)
     source = document.reference(found)
     if source or here.secret:
         message = hide(message, known, source)
-    return Finding.at(document.place(found), message, mend, severity=severity)
+    return Finding.at(document.place(found), message, mend)

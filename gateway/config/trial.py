@@ -24,7 +24,11 @@ class _NoControl:
         raise UpstreamError("UPSTREAM_UNREACHABLE", f"{method} {url} is only a trial", sent=Sent.NO)
 
 
-async def _nowhere(exchange: Exchange) -> Response:
+nothing_there = _NoControl()
+
+
+async def nowhere(exchange: Exchange) -> Response:
+    """An upstream that reaches nothing."""
     raise UpstreamError("UPSTREAM_UNREACHABLE", f"{exchange.path} is only a trial", sent=Sent.NO)
 
 
@@ -35,7 +39,7 @@ def try_out(
 ) -> Iterator[Finding]:
     """What building the policies of these routes objects to; what they share is built once per provider."""
     services = Services(
-        control=_NoControl(), stores=Stores(), consumers=callers, upstreams=dict.fromkeys(upstreams, _nowhere)
+        control=nothing_there, stores=Stores(), consumers=callers, upstreams=dict.fromkeys(upstreams, nowhere)
     )
     built: set[tuple[int, str]] = set()
     for route, entries in routes:

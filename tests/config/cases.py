@@ -56,7 +56,9 @@ server:
   trusted_proxies: [192.0.2.0/24]
   limits: {body: 2MiB}
   drain: {delay: 1s}
-telemetry: {traces: {endpoint: "http://127.0.0.1:4318/v1/traces", sample: 100%}, logs: {level: info, format: json}}
+telemetry:
+  traces: {endpoint: "http://127.0.0.1:4318/v1/traces", sample: 100%}
+  logs: {level: info, format: json}
 state: memory
 journal: sqlite:///journal.db
 routes:

@@ -86,8 +86,10 @@ def test_routes_come_and_go(tmp_path: Path) -> None:
     said = changes(tmp_path, ("name: aurora-games", "name: games"))
     assert said == [
         "route aurora-games is removed: GET /aurora/games to aurora",
-        "route games is added: GET /aurora/games to aurora, with authentication, rate_limit, cache, "
-        "circuit_breaker, retry, timeout, error_codes",
+        (
+            "route games is added: GET /aurora/games to aurora, with authentication, rate_limit, cache, "
+            "circuit_breaker, retry, timeout, error_codes"
+        ),
     ]
 
 

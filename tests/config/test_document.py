@@ -39,7 +39,8 @@ def test_variables_and_files_stay_plain_text(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"{a: [1, 2]}\r\n")
     environ = {"SECRET": "a: [b", "NUMBER": "010", "NOTHING": ""}
     document = read(
-        "a: {env: SECRET}\nb: {env: NUMBER, default: 3}\nc: {env: UNSET, default: 3}\nd: {file: key}\ne: {env: NOTHING}\n",
+        "a: {env: SECRET}\nb: {env: NUMBER, default: 3}\nc: {env: UNSET, default: 3}\n"
+        "d: {file: key}\ne: {env: NOTHING}\n",
         environ,
         tmp_path,
     )

@@ -174,7 +174,10 @@ def test_what_only_building_finds_is_told_at_its_place(full: Path, monkeypatch: 
 
 def test_ten_thousand_routes_load_in_seconds(tmp_path: Path) -> None:
     text = unpack(FULL, tmp_path).read_text()
-    route = "  - name: r%d\n    match: {methods: [GET], path: /r%d/:id}\n    upstream: aurora\n    policies: [platform-only, metadata]\n"
+    route = (
+        "  - name: r%d\n    match: {methods: [GET], path: /r%d/:id}\n"
+        "    upstream: aurora\n    policies: [platform-only, metadata]\n"
+    )
     (tmp_path / "routes.yaml").write_text(text + "".join(route % (n, n) for n in range(10_000)))
     begun = perf_counter()
     config: Any = load(tmp_path / "routes.yaml", ENVIRON)

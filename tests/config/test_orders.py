@@ -22,30 +22,33 @@ routes:
     provider: aurora
     upstream: aurora
     policies: [%s]
-  - {name: other, match: {methods: [GET], path: /other}, upstream: other, policies: [{authentication: {accept: [api_key]}}]}
+  - name: other
+    match: {methods: [GET], path: /other}
+    upstream: other
+    policies: [{authentication: {accept: [api_key]}}]
 """
 AUTH = "{authentication: {accept: [api_key], consumers: [platform]}}"
 
 
 def said(tmp_path: Path, policies: str) -> list[tuple[str, str]]:
-    path = unpack(ROUTES % policies, tmp_path)
+    path = unpack(ROUTES % policies.replace("AUTH", AUTH), tmp_path)
     return [(finding.severity, finding.message) for finding in check(path, ENVIRON)]
 
 
 @pytest.mark.parametrize(
     "policies",
     [
-        f"{AUTH}, {{cache: {{}}}}, {{circuit_breaker: {{}}}}, {{retry: {{}}}}, {{timeout: {{total: 1s}}}}, {{error_codes: {{}}}}",
-        f"{AUTH}, {{retry: {{}}}}, {{circuit_breaker: {{}}}}, {{timeout: {{total: 1s}}}}",
-        f"{AUTH}, {{timeout: {{total: 3s}}}}, {{retry: {{}}}}, {{timeout: {{total: 1s}}}}",
-        f"{{ip_allow_list: {{networks: [10.0.0.0/8]}}}}, {AUTH}, {{ip_allow_list: {{from: consumer}}}}, {{cache: {{}}}}",
-        f"{{ip_allow_list: {{from: provider}}}}, {AUTH}",
-        f"{AUTH}, {{rate_limit: {{rate: 5/second, by: consumer}}}}, {{rate_limit: {{rate: 50/minute, by: client}}}}",
-        f"{AUTH}, {{fallback: {{when: [unreachable], respond: {{status: 200, json: {{}}}}}}}}, {{cache: {{}}}}, {{retry: {{}}}}",
-        f"{AUTH}, {{fallback: {{when: [unreachable], stale: 1d}}}}, {{cache: {{}}}}",
-        f"{AUTH}, {{fallback: {{when: [unreachable], upstream: other}}}}",
-        f"{AUTH}, {{error_codes: {{}}}}, {{upstream_auth: {{bearer: {{env: AURORA_API_KEY}}}}}}, {{headers: {{}}}}",
-        f"{{cache: {{mode: off}}}}, {AUTH}",
+        "AUTH, {cache: {}}, {circuit_breaker: {}}, {retry: {}}, {timeout: {total: 1s}}, {error_codes: {}}",
+        "AUTH, {retry: {}}, {circuit_breaker: {}}, {timeout: {total: 1s}}",
+        "AUTH, {timeout: {total: 3s}}, {retry: {}}, {timeout: {total: 1s}}",
+        "{ip_allow_list: {networks: [10.0.0.0/8]}}, AUTH, {ip_allow_list: {from: consumer}}, {cache: {}}",
+        "{ip_allow_list: {from: provider}}, AUTH",
+        "AUTH, {rate_limit: {rate: 5/second, by: consumer}}, {rate_limit: {rate: 50/minute, by: client}}",
+        "AUTH, {fallback: {when: [unreachable], respond: {status: 200, json: {}}}}, {cache: {}}, {retry: {}}",
+        "AUTH, {fallback: {when: [unreachable], stale: 1d}}, {cache: {}}",
+        "AUTH, {fallback: {when: [unreachable], upstream: other}}",
+        "AUTH, {error_codes: {}}, {upstream_auth: {bearer: {env: AURORA_API_KEY}}}, {headers: {}}",
+        "{cache: {mode: off}}, AUTH",
     ],
 )
 def test_good_orders(policies: str, tmp_path: Path) -> None:
@@ -65,9 +68,11 @@ def test_good_orders(policies: str, tmp_path: Path) -> None:
             "on route games, authentication only watches: everybody is let in",
         ),
         (
-            f"{AUTH}, {{circuit_breaker: {{}}}}, {{cache: {{}}}}",
-            "on route games, circuit_breaker stands outside cache: "
-            "while it is open, not even cached answers are served",
+            "AUTH, {circuit_breaker: {}}, {cache: {}}",
+            (
+                "on route games, circuit_breaker stands outside cache: "
+                "while it is open, not even cached answers are served"
+            ),
         ),
     ],
 )

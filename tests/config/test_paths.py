@@ -15,15 +15,36 @@ def test_good_paths(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("", "does not begin with a slash"), ("a", "write /a"), ("/a?b", "query"), ("/a#b", "fragment"),
-        ("//a", "empty segment"), ("/a//b", "empty segment"), ("/./a", "'.'"), ("/a/..", "'..'"),
-        ("/*/a", "only a final"), ("/a*", "only a final"), ("/a/:", "not a name"), ("/:id.json", "not a name"),
-        ("/:a/:a", "twice"), ("/{id}", "braces"), ("/a b", "percent-encode"), ("/é", "percent-encode"),
-        ("/%c3", "percent-encode"), ("/%zz", "percent-encode"), ("/a;b", "percent-encode"), ("/%2F", "never match"),
-        ("/%5C", "never match"), ("/%00", "never match"), ("/%41", "write them as they are"), ("/%2E", "as they are"),
-        ("/%7E", "as they are"), ("/%39", "as they are"), ("/%7A", "as they are"), ("/%5F", "as they are"),
+        ("", "does not begin with a slash"),
+        ("a", "write /a"),
+        ("/a?b", "query"),
+        ("/a#b", "fragment"),
+        ("//a", "empty segment"),
+        ("/a//b", "empty segment"),
+        ("/./a", "'.'"),
+        ("/a/..", "'..'"),
+        ("/*/a", "only a final"),
+        ("/a*", "only a final"),
+        ("/a/:", "not a name"),
+        ("/:id.json", "not a name"),
+        ("/:a/:a", "twice"),
+        ("/{id}", "braces"),
+        ("/a b", "percent-encode"),
+        ("/é", "percent-encode"),
+        ("/%c3", "percent-encode"),
+        ("/%zz", "percent-encode"),
+        ("/a;b", "percent-encode"),
+        ("/%2F", "never match"),
+        ("/%5C", "never match"),
+        ("/%00", "never match"),
+        ("/%41", "write them as they are"),
+        ("/%2E", "as they are"),
+        ("/%7E", "as they are"),
+        ("/%39", "as they are"),
+        ("/%7A", "as they are"),
+        ("/%5F", "as they are"),
     ],
-)  # fmt: skip
+)
 def test_bad_paths(path: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_path(path)
@@ -32,7 +53,7 @@ def test_bad_paths(path: str, told: str) -> None:
 def test_rewrites_use_what_the_path_has() -> None:
     assert check_rewrite("/x/:b/:a/*", "/:a/:b/*") == "/x/:b/:a/*"
     assert check_rewrite("/x/:b/*") == "/x/:b/*"
-    with pytest.raises(ValueError, match="uses :c.*the path has :a, :b"):
+    with pytest.raises(ValueError, match=r"uses :c.*the path has :a, :b"):
         check_rewrite("/:c", "/:a/:b")
     with pytest.raises(ValueError, match="end the path with"):
         check_rewrite("/*", "/a")

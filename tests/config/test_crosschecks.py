@@ -1,0 +1,62 @@
+"""What is left beside the broken files: the cases that are fine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import check
+from tests.config.cases import ENVIRON, FULL, unpack
+
+
+def said(tmp_path: Path, before: str, after: str, extra: str = "") -> list[str]:
+    assert FULL.count(before) == 1
+    path = unpack(FULL.replace(before, after) + extra, tmp_path)
+    return [finding.message for finding in check(path, ENVIRON) if "has no effect" not in finding.message]
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://localhost:1", False),
+        ("http://[::1]:1", False),
+        ("https://provider.example", False),
+        ("http://provider.example", True),
+        ("http://10.0.0.7", True),
+    ],
+)
+def test_plain_http_is_fine_on_this_machine_only(url: str, warned: bool, tmp_path: Path) -> None:
+    told = said(tmp_path, "http://127.0.0.1:9200", url)
+    assert told == ([f"upstream platform is reached over plain HTTP: {url}"] if warned else [])
+
+
+def test_a_url_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
+    path = unpack(FULL, tmp_path)
+    told = [finding.message for finding in check(path, {**ENVIRON, "AURORA_URL": "http://hidden.example"})]
+    assert "upstream aurora is reached over plain HTTP: the target" in told
+
+
+def test_certificates_that_are_there(tmp_path: Path) -> None:
+    tls = "server:\n  tls: {certificate: cert.pem, key: tls/key.pem}\n"
+    assert said(tmp_path, "server:\n", tls, "=== cert.pem\n=== tls/key.pem\n") == []
+
+
+def test_routes_that_differ_in_host_or_method_do_not_tie(tmp_path: Path) -> None:
+    twin = """  - name: twin
+    match: {methods: [%s], path: /aurora/games%s}
+    upstream: aurora
+    policies: [platform-only]
+=== policies/platform-only.yaml
+"""
+    for methods, host in (("POST", ""), ("HEAD", ""), ("GET", ", host: eu.example")):
+        assert said(tmp_path, "=== policies/platform-only.yaml\n", twin % (methods, host)) == []
+
+
+def test_names_in_a_broken_section_are_not_called_unknown(tmp_path: Path) -> None:
+    told = said(tmp_path, "    timeout: {total: 2s}", "    timeout: {totl: 2s}")
+    assert told == ["unknown key 'totl'"]
+    told = said(tmp_path, "    contacts: {", "    kontacts: {")
+    assert told == ["unknown key 'kontacts'"]
+    told = said(tmp_path, "  platform:\n    credentials", "  platform:\n    certificates: 1\n    credentials")
+    assert told == ["unknown key 'certificates'"]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from gateway.config.models import MatchConfig, RoutesFile
+from gateway.config.server import ServerConfig, TracesConfig
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    file = RoutesFile(version=1)
+    assert file.state == "memory"
+    assert file.journal == "sqlite:///journal.db"
+    limits = file.server.limits
+    assert (limits.head, limits.headers, limits.target, limits.body) == (
+        32 * 1024,
+        100,
+        8 * 1024,
+        1024 * 1024,
+    )
+    assert (limits.head_timeout, limits.body_timeout, limits.idle_timeout, limits.write_timeout) == (
+        5,
+        10,
+        60,
+        30,
+    )
+    assert (limits.connections, limits.connections_per_client) == (10_000, 1_000)
+    assert (file.server.drain.delay, file.server.drain.grace, file.server.state_dir) == (5, 30, "var")
+    assert file.telemetry.traces.sample == 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [
+        (ServerConfig, {"host": "0.0.0.0"}), (ServerConfig, {"host": "::"}), (ServerConfig, {"host": "localhost"}),
+        (TracesConfig, {"endpoint": "https://otel.example/v1/traces"}), (TracesConfig, {"endpoint": "http://x:1"}),
+        (MatchConfig, {"methods": ["GET"], "path": "/", "host": "[::1]"}),
+        (RoutesFile, {"version": 1, "state": "valkey://127.0.0.1:6379/0"}),
+        (RoutesFile, {"version": 1, "journal": "postgresql://db/journal"}),
+    ],
+)  # fmt: skip
+def test_good_values(model: type[BaseModel], value: dict[str, Any]) -> None:
+    model.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("model", "value", "told"),
+    [
+        (ServerConfig, {"host": "gateway.example"}, "is not an address"),
+        (TracesConfig, {"endpoint": "http://user:pass@otel.example"}, "is not a URL"),
+        (MatchConfig, {"methods": ["GET"], "path": "/", "host": "games.example:8080"}, "without port"),
+        (MatchConfig, {"methods": ["GET"], "path": "/", "host": 5}, "valid string"),
+        (MatchConfig, {"methods": [5], "path": "/"}, "valid string"),
+        (MatchConfig, {"methods": ["CONNECT"], "path": "/"}, "never forwarded"),
+        (RoutesFile, {"version": 1, "journal": "mysql://db"}, "SQLite or PostgreSQL"),
+    ],
+)
+def test_bad_values(model: type[BaseModel], value: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        model.model_validate(value)
+
+
+def test_addresses_that_may_hold_passwords_are_not_in_reprs() -> None:
+    file = RoutesFile(
+        version=1, state="valkey://:hunter2@127.0.0.1/0", journal="postgresql://u:hunter2@db/journal"
+    )
+    assert "hunter2" not in repr(file)
