@@ -88,7 +88,7 @@ def test_a_flood_of_addresses_costs_bounded_memory():
 
 
 def test_ten_thousand_networks_cost_what_ten_do():
-    """Unknown addresses, so that the memo does not help: a bisection over 10,000 takes ten steps more than over ten."""
+    """Unknown addresses, so that the memo does not help: 10,000 take ten bisections more than ten do."""
     few = NetworkSet(ip_network((0x0A000000 + (i << 9), 24)) for i in range(10))
     many = NetworkSet(ip_network((0x0A000000 + (i << 9), 24)) for i in range(10_000))
     addresses = [str(ip_address(0x0A000000 + i * 2617)) for i in range(4000)]

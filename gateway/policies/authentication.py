@@ -104,12 +104,42 @@ class Gate:
         self._schemes, self._allowed, self._networks = schemes, allowed, networks
         self._consumers = services.consumers
         self._hide = hide
+        self._route = services.route.name
+        self._refusals = services.metrics.counter(
+            "gateway_authentication_refused_total",
+            "Calls whose caller is unknown or may not call.",
+            ("route", "code", "mode"),
+        )
         challenges = list(dict.fromkeys(scheme.challenge for scheme in schemes))
         self._challenges = tuple((b"www-authenticate", challenge) for challenge in challenges)
         self._invalid = tuple((b"www-authenticate", _as_invalid(challenge)) for challenge in challenges)
 
     def __call__(self, exchange: Exchange, forward: Forward) -> Awaitable[Response]:
-        shown = self._shown(exchange)
+        try:
+            shown = self._shown(exchange)
+            found, known = self._find(shown)
+            if not known:
+                return self._ask(exchange, forward, shown)
+            self._admit(exchange, found)
+        except Refused as refusal:
+            self._tell(exchange, refusal)
+            raise
+        if self._hide is not None:
+            hide(exchange, *self._hide)
+        return forward(exchange)
+
+    async def _ask(self, exchange: Exchange, forward: Forward, shown: list[tuple[Scheme, bytes]]) -> Response:
+        try:
+            self._admit(exchange, await self._prove(shown))
+        except Refused as refusal:
+            self._tell(exchange, refusal)
+            raise
+        if self._hide is not None:
+            hide(exchange, *self._hide)
+        return await forward(exchange)
+
+    def _find(self, shown: list[tuple[Scheme, bytes]]) -> tuple[Proof | None, bool]:
+        """(whose credentials they are, whether that is known without asking)."""
         proof: Proof | None = None
         for scheme, credential in shown:
             try:
@@ -117,18 +147,9 @@ class Gate:
             except InvalidCredential as error:
                 raise self._unauthenticated(str(error)) from None
             if found is None:
-                return self._ask(exchange, forward, shown)
+                return None, False
             proof = self._agree(proof, found)
-        self._admit(exchange, proof)
-        if self._hide is not None:
-            hide(exchange, *self._hide)
-        return forward(exchange)
-
-    async def _ask(self, exchange: Exchange, forward: Forward, shown: list[tuple[Scheme, bytes]]) -> Response:
-        self._admit(exchange, await self._prove(shown))
-        if self._hide is not None:
-            hide(exchange, *self._hide)
-        return await forward(exchange)
+        return proof, True
 
     async def _prove(self, shown: list[tuple[Scheme, bytes]]) -> Proof | None:
         proof: Proof | None = None
@@ -145,20 +166,15 @@ class Gate:
         try:
             self._admit(exchange, await self._prove(self._shown(exchange)))
         except Refused as refusal:
-            exchange.decide("authentication", "would_refuse", refusal.code)
+            self._tell(exchange, refusal, "would_refuse")
         return await forward(exchange)
 
     def foresee(self, exchange: Exchange) -> str:
         """What it would decide without asking anybody. Refused where it would refuse."""
-        proof: Proof | None = None
-        for scheme, credential in self._shown(exchange):
-            try:
-                found = scheme.find(credential)
-            except InvalidCredential as error:
-                raise self._unauthenticated(str(error)) from None
-            if found is None:
-                return f"would ask {scheme.asks} about the token"
-            proof = self._agree(proof, found)
+        shown = self._shown(exchange)
+        proof, known = self._find(shown)
+        if not known:
+            return f"would ask {next(scheme.asks for scheme, _ in shown if scheme.asks)} about the token"
         self._admit(exchange, proof)
         assert exchange.consumer is not None
         return f"knows {exchange.consumer.name} by {exchange.credential}"
@@ -189,6 +205,10 @@ class Gate:
         networks = self._networks.get(name)
         if networks is not None and exchange.client not in networks:
             raise Refused("IP_NOT_ALLOWED", f"calls of {name} are not allowed from {exchange.client}")
+
+    def _tell(self, exchange: Exchange, refusal: Refused, decision: str = "refused") -> None:
+        exchange.decide("authentication", decision, refusal.code)
+        self._refusals.add((self._route, refusal.code, "shadow" if decision == "would_refuse" else "enforce"))
 
     def _unauthenticated(self, detail: str) -> Refused:
         return Refused("UNAUTHENTICATED", detail, headers=self._invalid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -13,12 +13,16 @@ from gateway.networks import Network, NetworkSet
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 
+Judge = Callable[[Exchange], str]
+"""What is wrong with where a call comes from, in words; empty where nothing is."""
+
 
 class IpAllowListConfig(PolicyConfig):
     """Only callers from listed networks pass. Asks the true client address, never a header."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     name: ClassVar[str] = "ip_allow_list"
+    shadows_itself: ClassVar[bool] = True
 
     networks: tuple[Network, ...] = ()
     """Where calls may come from: `10.0.0.0/8`, `2001:db8::/32`, or one address."""
@@ -44,16 +48,40 @@ class IpAllowListConfig(PolicyConfig):
         return f"lets in callers from {', '.join(front)}{' and ' if front else ''}{last}"
 
     def build(self, services: Services) -> Policy:
-        if self.source == "consumer":
-            return _of_the_consumer(services)
-        allowed = self._networks(services)
+        judge = self._judge(services)
+        shadow = self.mode == "shadow"
+        decision = "would_refuse" if shadow else "refused"
+        refusals = services.metrics.counter(
+            "gateway_ip_refused_total", "Calls from addresses that are not allowed.", ("route", "mode")
+        )
+        labels = (services.route.name, self.mode)
 
         def ip_allow_list(exchange: Exchange, forward: Forward) -> Awaitable[Response]:
-            if exchange.client in allowed:
-                return forward(exchange)
-            raise _refusal(exchange)
+            wrong = judge(exchange)
+            if wrong:
+                refusals.add(labels)
+                exchange.decide("ip_allow_list", decision, "IP_NOT_ALLOWED")
+                if not shadow:
+                    raise Refused("IP_NOT_ALLOWED", wrong)
+            return forward(exchange)
 
         return ip_allow_list
+
+    async def foresee(self, exchange: Exchange, services: Services) -> str:
+        wrong = self._judge(services)(exchange)
+        if wrong:
+            raise Refused("IP_NOT_ALLOWED", wrong)
+        return f"passes {exchange.client}"
+
+    def _judge(self, services: Services) -> Judge:
+        if self.source == "consumer":
+            return _judge_by_consumer(services)
+        allowed = self._networks(services)
+
+        def judge(exchange: Exchange) -> str:
+            return "" if exchange.client in allowed else _not_from(exchange)
+
+        return judge
 
     def _networks(self, services: Services) -> NetworkSet:
         if self.source is None:
@@ -68,30 +96,19 @@ class IpAllowListConfig(PolicyConfig):
             raise ValueError(f"provider {provider} has no networks: list where its callbacks come from")
         return NetworkSet(known.networks)
 
-    async def foresee(self, exchange: Exchange, services: Services) -> str:
-        policy = self.build(services)
-        await policy(exchange, _pass)
-        return f"passes {exchange.client}"
+
+def _not_from(exchange: Exchange) -> str:
+    return f"calls from {exchange.client} are not allowed here"
 
 
-async def _pass(_: Exchange) -> Response:
-    return Response(200)
-
-
-def _refusal(exchange: Exchange) -> Refused:
-    return Refused("IP_NOT_ALLOWED", f"calls from {exchange.client} are not allowed here")
-
-
-def _of_the_consumer(services: Services) -> Policy:
+def _judge_by_consumer(services: Services) -> Judge:
     sets = {name: NetworkSet(known.networks) for name, known in services.consumers.items() if known.networks}
 
-    def ip_allow_list(exchange: Exchange, forward: Forward) -> Awaitable[Response]:
+    def judge(exchange: Exchange) -> str:
         consumer = exchange.consumer
         if consumer is None:  # authentication in shadow, or absent: an unknown caller has no networks
-            raise Refused("IP_NOT_ALLOWED", "the caller is unknown, and so are its networks")
+            return "the caller is unknown, and so are its networks"
         allowed = sets.get(consumer.name)
-        if allowed is None or exchange.client in allowed:
-            return forward(exchange)
-        raise _refusal(exchange)
+        return "" if allowed is None or exchange.client in allowed else _not_from(exchange)
 
-    return ip_allow_list
+    return judge

@@ -54,6 +54,3 @@ class Owners:
                         if issuer is None or claims.get("iss") == issuer:
                             found.add(owner)
         return found
-
-    def __len__(self) -> int:
-        return len(self._owners)

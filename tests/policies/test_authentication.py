@@ -121,7 +121,7 @@ async def test_an_api_key_in_another_header():
         (f"key={KEY}", ""),
         (f"a=1&key={KEY}&b=%20", "a=1&b=%20"),
         (f"%6Bey={KEY}&keys=1", "keys=1"),
-        (f"a=&key=platform%2Dkey-1", "a="),
+        ("a=&key=platform%2Dkey-1", "a="),
     ],
 )
 async def test_an_api_key_in_the_query_leaves_query_and_target(query, left):
@@ -339,6 +339,21 @@ async def test_introspection(issuer, control):
     assert (await refused(policy, [(b"authorization", b"bearer third")])).code == "UPSTREAM_UNREACHABLE"
 
 
+async def test_the_second_issuer_is_asked_about_what_the_first_knows_nobody_for(issuer, control):
+    issuer.body = {"active": True, "client_id": "stranger"}
+    both = [introspection(issuer.url), introspection(issuer.url + "/second", ttl="0s")]
+    policy = config(*both).build(services(control=control))
+    headers = [(b"authorization", b"Bearer opaque")]
+    assert (await refused(policy, headers)).code == "UNAUTHENTICATED"
+    issuer.body = {"active": True, "client_id": "aurora"}
+    assert (await call(policy, headers)).consumer.name == "aurora"
+    assert [path for path, _, _ in issuer.asked] == [
+        "/introspect",
+        "/second/introspect",
+        "/second/introspect",
+    ]
+
+
 async def test_jwts_and_opaque_tokens_side_by_side(issuer, control):
     issuer.body = {"active": True, "client_id": "platform"}
     policy = config(
@@ -418,6 +433,17 @@ async def test_credentials_travel_on_after_asking(issuer, control):
     policy = config(introspection(issuer.url), forward_credentials=True).build(services(control=control))
     headers = [(b"authorization", b"Bearer opaque")]
     assert (await call(policy, headers)).headers == headers
+
+
+async def test_refusals_are_told_and_counted():
+    built = services()
+    policy = config("api_key").build(built)
+    exchange = make_exchange(headers=[(b"x-api-key", b"wrong")])
+    with pytest.raises(Refused):
+        await policy(exchange, Upstream())
+    assert exchange.decisions == [("authentication", "refused", "UNAUTHENTICATED")]
+    counter = built.metrics.counter("gateway_authentication_refused_total", "", ())
+    assert counter.values == {("route", "UNAUTHENTICATED", "enforce"): 1}
 
 
 async def test_in_shadow_it_finds_out_and_changes_nothing():

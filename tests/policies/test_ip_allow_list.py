@@ -129,8 +129,9 @@ async def test_explain_foresees_it():
 
 async def test_in_shadow_it_records_and_lets_pass():
     shadow = config(networks=["10.0.0.0/8"], mode="shadow")
-    upstream = Upstream()
+    upstream, built = Upstream(), services()
     exchange = make_exchange(client="11.0.0.1")
-    await chain([(shadow, shadow.build(services()))], upstream)(exchange)
+    await chain([(shadow, shadow.build(built))], upstream)(exchange)
     assert upstream.calls == 1
     assert exchange.decisions == [("ip_allow_list", "would_refuse", "IP_NOT_ALLOWED")]
+    assert built.metrics.counter("gateway_ip_refused_total", "", ()).values == {("wallet", "shadow"): 1}

@@ -1,6 +1,6 @@
 """Client certificates: whose they are."""
 
-import datetime
+import datetime as dt
 from ipaddress import ip_address
 
 import pytest
@@ -20,7 +20,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def certificate(common_name="aurora", san=(), days=30):
-    start = datetime.datetime.fromtimestamp(NOW, datetime.UTC) - datetime.timedelta(days=1)
+    start = dt.datetime.fromtimestamp(NOW, dt.UTC) - dt.timedelta(days=1)
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Aurora Games"),
@@ -34,7 +34,7 @@ def certificate(common_name="aurora", san=(), days=30):
         .public_key(KEY.public_key())
         .serial_number(7)
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=days))
+        .not_valid_after(start + dt.timedelta(days=days))
     )
     if san:
         builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+import trustme
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-import trustme
 from gateway.tokens.keys import read_jwk, read_key, read_key_set
 from tests.tokens.issuer import Signer
 
