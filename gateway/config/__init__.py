@@ -5,6 +5,7 @@ from gateway.config.configuration import Config, PlacedPolicy
 from gateway.config.findings import ConfigError, Finding, Place, render_findings
 from gateway.config.loading import check, load
 from gateway.config.schema import json_schema, policies_schema
+from gateway.config.workers import check_workers
 
 __all__ = [
     "Config",
@@ -13,6 +14,7 @@ __all__ = [
     "Place",
     "PlacedPolicy",
     "check",
+    "check_workers",
     "diff",
     "json_schema",
     "load",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.config.findings import Finding
+from gateway.config.findings import Finding, Place
 from gateway.config.models import ProviderConfig, RouteConfig
 from gateway.config.server import ServerConfig, TelemetryConfig
 from gateway.consumers import Consumer, ConsumerConfig
@@ -34,6 +34,8 @@ class PlacedPolicy:
     config: PolicyConfig
     where: str
     """`routes.yaml:31` or `policies/metadata.yaml:3`, relative to the configuration's folder."""
+    place: Place
+    """The same place as findings tell it."""
     list_name: str = ""
     """The policy list it came from; empty for an inline one."""
 

@@ -7,17 +7,28 @@ import pytest
 from gateway.config import check
 from tests.config.cases import ENVIRON, FULL, unpack
 
+NO_ENTRY = "an entry is a list's name, or one policy with its settings"
+TWO_FORMS = "write `- metadata` or `- cache: {ttl: 5m}`"
+
 
 @pytest.mark.parametrize(
     ("policies", "told", "mend"),
     [
-        ("[5]", "an entry is a list's name, or one policy with its settings", "write `- metadata` or `- cache: {ttl: 5m}`"),
-        ("[{}]", "an entry is a list's name, or one policy with its settings", "write `- metadata` or `- cache: {ttl: 5m}`"),
+        ("[5]", NO_ENTRY, TWO_FORMS),
+        ("[{}]", NO_ENTRY, TWO_FORMS),
         ("[{cache: 5m}]", "the settings of cache are not a mapping", "write {cache: {}} for its defaults"),
-        ("[{cache: {}, retry: {}}]", "one entry holds 2 keys: cache, retry", "begin each policy with a dash of its own"),
-        ("[{cache: {}, ttl: 5m}]", "one entry holds 2 keys: cache, ttl", "indent the settings of cache below it"),
+        (
+            "[{cache: {}, retry: {}}]",
+            "one entry holds 2 keys: cache, retry",
+            "begin each policy with a dash of its own",
+        ),
+        (
+            "[{cache: {}, ttl: 5m}]",
+            "one entry holds 2 keys: cache, ttl",
+            "indent the settings of cache below it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_entries_that_are_none(policies: str, told: str, mend: str, tmp_path: Path) -> None:
     path = unpack(FULL.replace("[platform-only, metadata, {error_codes: {}}]", policies), tmp_path)
     errors = [finding for finding in check(path, ENVIRON) if finding.severity == "error"]

@@ -34,13 +34,16 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize(
     ("model", "value"),
     [
-        (ServerConfig, {"host": "0.0.0.0"}), (ServerConfig, {"host": "::"}), (ServerConfig, {"host": "localhost"}),
-        (TracesConfig, {"endpoint": "https://otel.example/v1/traces"}), (TracesConfig, {"endpoint": "http://x:1"}),
+        (ServerConfig, {"host": "0.0.0.0"}),
+        (ServerConfig, {"host": "::"}),
+        (ServerConfig, {"host": "localhost"}),
+        (TracesConfig, {"endpoint": "https://otel.example/v1/traces"}),
+        (TracesConfig, {"endpoint": "http://x:1"}),
         (MatchConfig, {"methods": ["GET"], "path": "/", "host": "[::1]"}),
         (RoutesFile, {"version": 1, "state": "valkey://127.0.0.1:6379/0"}),
         (RoutesFile, {"version": 1, "journal": "postgresql://db/journal"}),
     ],
-)  # fmt: skip
+)
 def test_good_values(model: type[BaseModel], value: dict[str, Any]) -> None:
     model.model_validate(value)
 

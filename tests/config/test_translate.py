@@ -103,16 +103,22 @@ def told(text: str, **environ: str) -> list[str]:
         ("part: 50%", "1:7 part must be less than 50%; write a value of less than 50%"),
         ("least: 1", "1:8 least must be at least 2; write a value of at least 2"),
         ("accept: [jwtt]", "1:10 accept[1] cannot be 'jwtt'; did you mean 'jwt'?"),
-        ("accept: [[]]", "1:10 accept[1] takes api_key or jwt or a mapping, not a list; write api_key or jwt or a mapping"),
+        (
+            "accept: [[]]",
+            "1:10 accept[1] takes api_key or jwt or a mapping, not a list; write api_key or jwt or a mapping",
+        ),
         ("accept: [{heeader: x}]", "1:10 header is missing from accept[1]; add header: …"),
         ("accept: [{issuer: x, leeway: 5}]", "1:30 5 is not a duration; write a number and ms, s"),
         ("accept: [{header: 5}]", "1:19 header takes text, not the number 5; write it in quotes"),
-        ("either: many", "1:9 either takes a whole number or a mapping, not text; write a whole number or a mapping"),
+        (
+            "either: many",
+            "1:9 either takes a whole number or a mapping, not text; write a whole number or a mapping",
+        ),
         ("nested: {a: {}}", "1:13 header is missing from nested.a; add header: …"),
         ("nested: {a: {header: x, more: y}}", "1:25 unknown key 'more'; there is header"),
         ("colour: red", "1:1 unknown key 'colour'; there are "),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_error_has_its_words(text: str, sentence: str) -> None:
     assert told(text)[0].startswith(sentence)
 
