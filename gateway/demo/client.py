@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,16 @@ class DifferenceError(Exception):
     """Something did not go as told."""
 
 
+LATER = frozenset({429, 502, 503, 504})
+"""Statuses that may be another one a moment later."""
+
+
+def must(truth: bool, otherwise: str) -> None:
+    """`DifferenceError` with `otherwise` where something is not so."""
+    if not truth:
+        raise DifferenceError(otherwise)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back."""
@@ -32,12 +42,16 @@ class Answer:
     """Parsed where it was JSON, text otherwise."""
     milliseconds: float
 
+    def said(self, name: str) -> Any:
+        """A member of the body; None where there is none, or no JSON object."""
+        return self.body.get(name) if isinstance(self.body, dict) else None
+
     def must(self, status: int, /, **body: Any) -> Answer:
         """Itself, or `DifferenceError`: the status and these members of the body were told."""
         if self.status != status:
             raise DifferenceError(f"status {status} was told, {self.status} came: {self.body}")
         for name, wanted in body.items():
-            got = self.body.get(name) if isinstance(self.body, dict) else None
+            got = self.said(name)
             if got != wanted:
                 raise DifferenceError(f"{name} {wanted!r} was told, {got!r} came: {self.body}")
         return self
@@ -105,6 +119,24 @@ class Caller:
         balance: int = self.control("GET", f"{self.at.platform}/wallet/players/{player}")["balance"]
         return balance
 
+    def arrived(self, provider: str) -> int:
+        """Calls that have reached a provider, health probes excepted."""
+        by_path = self.control("GET", f"{getattr(self.at, provider)}/_sandbox/calls")["by_path"]
+        return sum(count for path, count in by_path.items() if path not in {"GET /health", "GET /ping"})
+
+    def trace(self, trace_id: str, seconds: float = 5) -> dict[str, Any]:
+        """A trace, once the observer has it: recording holds no call up, so it may be a moment late."""
+        ends = time.monotonic() + seconds
+        while True:
+            try:
+                trace: dict[str, Any] = self.control("GET", f"{self.at.admin}/api/traces/{trace_id}")
+            except DifferenceError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.1)
+            else:
+                return trace
+
     @contextmanager
     def table(self, path: str) -> Iterator[ClientConnection]:
         """A WebSocket through the gateway."""
@@ -153,3 +185,11 @@ class Caller:
         except ValueError:
             told = answer.text
         return Answer(answer.status_code, dict(answer.headers), told, milliseconds)
+
+
+def until(status: int, ask: Callable[[], Answer], seconds: float = 10) -> Answer:
+    """Ask again as long as the answer says that it may be another one later; then it must be this status."""
+    ends = time.monotonic() + seconds
+    while (answer := ask()).status in LATER and time.monotonic() < ends:
+        time.sleep(0.1)
+    return answer.must(status)
