@@ -75,6 +75,9 @@ class _Call:
         self.ready.set()
         self.left = False
 
+    def _too_large(self) -> Refused:
+        return Refused("BODY_TOO_LARGE", f"the body may have {self.limit} bytes here")
+
     def _pause(self) -> None:
         self.ready.clear()
 
@@ -130,7 +133,7 @@ class _Call:
             data = message.get("body", b"")
             exchange.body_bytes += len(data)
             if exchange.body_bytes > self.limit:
-                self.body.fail(Refused("BODY_TOO_LARGE", f"the body may have {self.limit} bytes here"))
+                self.body.fail(self._too_large())
             elif data:
                 self.body.feed(data)
             if not message.get("more_body", False):
@@ -145,13 +148,14 @@ class _Call:
             try:
                 proxy.find(exchange)
                 self.limit = exchange.route.body_limit
-                length = exchange.header(b"content-length")
-                if length is not None and int(length) > self.limit:
-                    raise Refused("BODY_TOO_LARGE", f"the body may have {self.limit} bytes here")
             except Refused as refusal:
                 response = problem_of(exchange, refusal)
             else:
-                response = await proxy.answer(exchange)
+                length = exchange.header(b"content-length")
+                if length is not None and int(length) > self.limit:
+                    response = problem_of(exchange, self._too_large())
+                else:
+                    response = await proxy.answer(exchange)
             response = await self._write(exchange, response)
             outcome = Outcome.COMPLETE
         except asyncio.CancelledError:
@@ -167,7 +171,7 @@ class _Call:
             proxy.done(exchange, response, outcome)
 
     async def _write(self, exchange: Exchange, response: Response) -> Response:
-        """Send the answer. An error in the middle of its body goes to the server, which breaks the connection off."""
+        """Send the answer. An error in mid-body goes to the server, which breaks the connection off."""
         framing = frame(exchange, response, False, b"")
         if framing is None:
             response.discard()

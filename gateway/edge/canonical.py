@@ -20,7 +20,7 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 def canonical_path(path: bytes) -> str:
-    """The canonical form of an absolute path, percent-encoded. Raises `Refused(BAD_REQUEST)` where there is none."""
+    """The canonical form of an absolute path, percent-encoded. Raises `Refused` where there is none."""
     # Three cases, in order of frequency: nothing to do; dot segments only; percent escapes as well.
     if path.translate(None, _PLAIN):
         path = _decode_unreserved(path)

@@ -17,7 +17,7 @@ MAX_TRAILERS = 16 * 1024
 
 
 class ChunkedDecoder:
-    """Feed it what arrives; it gives back body bytes. Trailers are read and dropped (attack: they name headers)."""
+    """Feed it what arrives; it gives back body bytes. Trailers are dropped: they could name any header."""
 
     __slots__ = ("_left", "_line", "_state", "_trailers", "done", "rest")
 

@@ -23,8 +23,8 @@ def canonical_address(text: str) -> str:
     """
     text = text.strip().strip('"')
     if text.startswith("["):
-        text, _, port = text[1:].partition("]")
-        if port and not (port[0] == ":" and port[1:].isdigit()):
+        text, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not (port[0] == ":" and port[1:].isdigit())):
             raise ValueError(f"{port!r} is no port")
     elif text.count(":") == 1:
         text, _, port = text.partition(":")

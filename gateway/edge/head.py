@@ -28,7 +28,8 @@ _DROPPED = frozenset(
     # Hop-by-hop: RFC 9110 §7.6.1, and what old proxies made of it.
     b"keep-alive proxy-connection te trailer proxy-authenticate proxy-authorization http2-settings"
     # Would change what was matched and authorised.
-    b" x-http-method-override x-http-method x-method-override x-original-url x-rewrite-url x-original-host x-host"
+    b" x-http-method-override x-http-method x-method-override"
+    b" x-original-url x-rewrite-url x-original-host x-host"
     # Claims about the client's address; the upstream client writes its own.
     b" x-real-ip true-client-ip x-client-ip x-cluster-client-ip client-ip cf-connecting-ip".split()
 )
@@ -61,8 +62,8 @@ class HeadReader:
     """
 
     __slots__ = ("_hosts", "_names", "_parser", "_read", "authority", "chunked", "content_length",
-                 "expects_continue", "forwarding", "headers", "http_version", "keep_alive", "method", "path", "query",
-                 "traceparent", "tracestate", "upgrade")  # fmt: skip
+                 "expects_continue", "forwarding", "headers", "http_version", "keep_alive", "method", "path",
+                 "query", "traceparent", "tracestate", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
         self._names: dict[bytes, tuple[bytes, int]] = {}
@@ -90,7 +91,8 @@ class HeadReader:
         line = head[: head.find(b"\r\n")].split(b" ")
         if len(line) != 3:
             raise Refused("BAD_REQUEST", "the request line is not a method, a target and a version")
-        self._check_line(*line, limits)
+        method, target, version = line
+        self._check_line(method, target, version, limits)
         if len(head) > limits.head or head.count(b"\n") - 2 > limits.headers:
             raise Refused(
                 "HEADERS_TOO_LARGE", f"the head may have {limits.head} bytes and {limits.headers} fields"
@@ -103,7 +105,7 @@ class HeadReader:
             self._parser = HttpRequestParser(self)
             raise Refused("BAD_REQUEST", f"the head is malformed: {error}") from None
         try:
-            self._interpret(line[1])
+            self._interpret(target)
         except Refused:
             self._parser = HttpRequestParser(self)
             raise

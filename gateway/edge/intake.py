@@ -31,7 +31,7 @@ class Intake:
         return self.make(peer, trusted, scheme)
 
     def make(self, peer: str, trusted: bool, scheme: str) -> Exchange:
-        """The exchange of what `head` has read. `trusted`: the peer is a proxy whose forwarding headers count."""
+        """The exchange of what `head` has read. `trusted`: the peer's forwarding headers count."""
         head = self.head
         client = peer
         if trusted and head.forwarding:
@@ -54,7 +54,7 @@ class Intake:
         return exchange
 
     def broken(self, peer: str, scheme: str) -> Exchange:
-        """A stand-in for a request too broken to become an exchange: carries the ids its refusal is told with."""
+        """A stand-in for a request too broken to become an exchange: has the ids its refusal is told with."""
         exchange = Exchange(method="GET", path="/", client=peer, peer=peer, scheme=scheme)
         self.traces.assign(exchange, None, None)
         return exchange

@@ -19,7 +19,7 @@ class EdgeLimits:
     body: int = 1024 * 1024
     """Body bytes where the route sets no limit of its own; 413 beyond."""
     head_timeout: float = 5.0
-    """From the first byte of a head, or from the connect, to the head's last byte; 408, or a close if silent."""
+    """From a head's first byte, or from the connect, to its last byte; 408, or a close if silent."""
     body_timeout: float = 10.0
     """Between two pieces of a body that the gateway is ready to read; 408."""
     idle_timeout: float = 60.0

@@ -1,4 +1,4 @@
-"""Listens, counts connections, sweeps deadlines, drains: all that is one per worker and not per connection."""
+"""Listens, counts connections, sweeps deadlines, drains: what is one per worker, not per connection."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TlsSettings(Protocol):
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """A server context: TLS 1.2 and later, HTTP/1.1; with a `client_ca`, certificates of callers are asked for.
+    """A server context: TLS 1.2 and later, HTTP/1.1; with a `client_ca`, callers are asked for theirs.
 
     A caller without a certificate may connect: whether a route needs one, `authentication` decides.
     """
@@ -94,7 +94,7 @@ class EdgeServer:
         self.intake = Intake(trusted_proxies, sample)
 
     async def listen(self, where: socket.socket | tuple[str, int]) -> tuple[str, int]:
-        """Accept connections on a bound socket, or on a host and port (0 for a free one); returns the address."""
+        """Accept connections on a bound socket, or on host and port (0: a free one); returns the address."""
         loop = asyncio.get_running_loop()
         timeout = self.proxy.limits.head_timeout if self._context is not None else None
         if isinstance(where, socket.socket):
@@ -149,7 +149,7 @@ class EdgeServer:
     # Ending.
 
     def reload_certificate(self) -> None:
-        """Read certificate and key again, for connections to come. Raises OSError where they do not fit together."""
+        """Read certificate and key again, for connections to come. Raises OSError where they do not fit."""
         if self._tls is None or self._context is None:
             return
         tls_context(self._tls)  # a pair that does not match must not half replace the one in use
@@ -166,7 +166,7 @@ class EdgeServer:
             listener.close()
 
     async def drained(self, grace: float) -> None:
-        """Close what is idle, let the rest end for `grace` seconds, cut what is left. Every exchange is accounted for."""
+        """Close what is idle, let the rest end for `grace` seconds, cut and account for what is left."""
         self.begin_drain()
         for connection in list(self._open):
             connection.close_if_idle()

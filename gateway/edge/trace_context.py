@@ -42,7 +42,7 @@ def parse_tracestate(values: list[bytes]) -> str:
 
 
 class TraceContext:
-    """Gives exchanges their ids. A new trace is sampled by its id, as OpenTelemetry's TraceIdRatioBased does."""
+    """Gives exchanges their ids. A new trace is sampled by its id, as OpenTelemetry's TraceIdRatioBased."""
 
     __slots__ = ("_bits", "_bound")
 
@@ -53,7 +53,7 @@ class TraceContext:
     def assign(
         self, exchange: Exchange, traceparent: list[bytes] | None, tracestate: list[bytes] | None
     ) -> None:
-        """Set `trace_id`, `span_id`, `parent_id`, `tracestate` and `sampled`; headers as received, None for none."""
+        """Set `trace_id`, `span_id`, `parent_id`, `tracestate` and `sampled`; the values as received."""
         bits = self._bits
         exchange.span_id = f"{bits(64) or 1:016x}"
         if traceparent is not None and len(traceparent) == 1:

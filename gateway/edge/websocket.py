@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def relay(sink: Sink, incoming: Stream, tunnel: Tunnel, response: Response) -> None:
-    """Relay between a caller (`incoming`, `sink`) and the upstream's half; each direction holds the other back."""
+    """Relay between a caller (`incoming`, `sink`) and the upstream's half, each at the reader's pace."""
     upwards = asyncio.ensure_future(_upwards(incoming, tunnel))
     downwards = asyncio.ensure_future(_downwards(sink, tunnel, response))
     try:

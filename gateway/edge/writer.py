@@ -44,7 +44,7 @@ class Framing:
 
 
 def frame(exchange: Exchange, response: Response, close: bool, date: bytes) -> Framing | None:
-    """The head as it is written. None where it cannot be: a status or a field that no client could read safely."""
+    """The head as it is written. None where it cannot be: a status or field no client could read safely."""
     status = response.status
     line = _STATUS_LINES.get(status)
     if line is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,9 @@ async def echo(exchange: Exchange) -> Response:
 class ScriptedProxy:
     """Stands in for `gateway.edge.proxy.Proxy`, and remembers everything it is told."""
 
-    def __init__(self, answer: Answer = echo, *, limits: EdgeLimits | None = None, body_limit: int = 1 << 20) -> None:
+    def __init__(
+        self, answer: Answer = echo, *, limits: EdgeLimits | None = None, body_limit: int = 1 << 20
+    ) -> None:
         self.script = answer
         self.limits = limits or EdgeLimits()
         self.route = ScriptedRoute(body_limit)
@@ -113,7 +115,7 @@ class Caller:
 
     async def chunks(self) -> bytes:
         body = b""
-        while size := int(await self.reader.readline(), 16):
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += await self.reader.readexactly(size)
             assert await self.reader.readexactly(2) == b"\r\n"
         assert await self.reader.readexactly(2) == b"\r\n"
@@ -132,10 +134,8 @@ class Caller:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(OSError):
             await self.writer.wait_closed()
-        except OSError:
-            pass
 
 
 @asynccontextmanager

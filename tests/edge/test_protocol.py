@@ -48,12 +48,18 @@ async def test_the_exchange_has_what_the_caller_sent():
     proxy = ScriptedProxy()
     async with serving(proxy) as (_, port), calling(port) as caller:
         await caller.ask(
-            b"GET /a/%7euser?q=1&q=%2F HTTP/1.1\r\nHost: Games.Example:8080\r\nX-Api-Key:  k \r\nX_Api_Key: evil\r\n"
-            b"Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nX-Forwarded-For: 1.2.3.4\r\n"
+            b"GET /a/%7euser?q=1&q=%2F HTTP/1.1\r\nHost: Games.Example:8080\r\nX-Api-Key:  k \r\n"
+            b"X_Api_Key: evil\r\n"
+            b"Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
+            b"X-Forwarded-For: 1.2.3.4\r\n"
             b"X-HTTP-Method-Override: DELETE\r\n\r\n"
         )
     (exchange,) = proxy.seen
-    assert (exchange.path, exchange.query, exchange.authority) == ("/a/~user", "q=1&q=%2F", "games.example:8080")
+    assert (exchange.path, exchange.query, exchange.authority) == (
+        "/a/~user",
+        "q=1&q=%2F",
+        "games.example:8080",
+    )
     assert exchange.headers == [(b"x-api-key", b"k")]
     assert exchange.client == exchange.peer == "127.0.0.1"
     assert exchange.body == b""
@@ -337,10 +343,14 @@ async def test_a_refused_route_is_answered_and_recorded():
         assert (status, b"ROUTE_NOT_FOUND" in body) == (404, True)
         assert (await caller.ask(GET))[0] == 404
     assert not proxy.seen
-    assert [(e.code, r.status, o) for e, r, o in proxy.ended] == [("ROUTE_NOT_FOUND", 404, Outcome.COMPLETE)] * 2
+    assert [(e.code, r.status, o) for e, r, o in proxy.ended] == [
+        ("ROUTE_NOT_FOUND", 404, Outcome.COMPLETE)
+    ] * 2
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 11\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 11\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n"]
+)
 async def test_a_body_over_the_routes_limit_is_413_at_once(framing: bytes):
     proxy = ScriptedProxy(body_limit=10)
     async with serving(proxy) as (_, port), calling(port) as caller:
@@ -587,7 +597,9 @@ async def test_trusted_proxies_carry_many_clients():
         calling(port) as one,
         calling(port) as two,
     ):
-        forwarded = GET.replace(b"Host", b"X-Forwarded-For: 6.6.6.6, 203.0.113.7:99\r\nX-Forwarded-Proto: https\r\nHost")
+        forwarded = GET.replace(
+            b"Host", b"X-Forwarded-For: 6.6.6.6, 203.0.113.7:99\r\nX-Forwarded-Proto: https\r\nHost"
+        )
         assert (await one.ask(forwarded))[0] == (await two.ask(GET))[0] == 200
     assert [(e.client, e.peer, e.scheme) for e in proxy.seen] == [
         ("203.0.113.7", "127.0.0.1", "https"),
