@@ -100,17 +100,20 @@ class Recorder:
         )
         self._dropped = metrics.counter("gateway_records_dropped_total", "Records given up")
         self._dropped.add((), 0)
-        metrics.gauge("gateway_requests_in_flight", "Calls under way").watch(lambda: self.in_flight)
+        metrics.gauge("gateway_requests_in_flight", "Calls that routes have under way").watch(
+            lambda: self.in_flight
+        )
 
     # A call's two ends.
 
     def begin(self) -> None:
-        """A call has come in; `record` is told when it ended."""
+        """A route has taken a call; `record` is told when it ended."""
         self.in_flight += 1
 
     def record(self, exchange: Exchange, status: int, response_bytes: int, outcome: Outcome) -> None:
         """Take note of an exchange that has ended. `status` 0: there was no answer to send. Never waits."""
-        self.in_flight -= 1
+        if exchange.route is not None:
+            self.in_flight -= 1
         ended_ns = exchange.ended_ns or time.perf_counter_ns()
         seen = self._seen.get(id(exchange.route)) or self._see(exchange.route)
         method = exchange.method

@@ -35,6 +35,7 @@ class Proxy:
         """Serve `generation` from the next request on; returns the one before, whose calls go on under it."""
         before, self.generation = self.generation, generation
         self.limits = generation.limits
+        self.recorder.forget_routes()
         return before
 
     def find(self, exchange: Exchange) -> None:
@@ -48,6 +49,7 @@ class Proxy:
         exchange.route = route
         exchange.generation = generation
         generation.in_flight += 1
+        self.recorder.begin()
 
     async def answer(self, exchange: Exchange) -> Response:
         """The answer to a call, whatever happens: every error but a cancellation becomes problem+json."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from gateway.observer.call import Call
@@ -38,8 +38,35 @@ def entry(call: Call) -> dict[str, Any]:
 
 
 def json_line(call: Call) -> str:
-    """The entry as one JSON object, ASCII only."""
-    return json.dumps(entry(call), separators=(",", ":")).replace("\x7f", "\\u007f") + "\n"
+    """The entry as one JSON object, ASCII only. Written out, because `json.dumps` takes twice as long."""
+    record, route = call.record, call.route
+    attempts = record.attempts
+    texts = "".join(
+        [
+            f',"{name}":{_quote(value)}'
+            for name, value in (
+                ("trace_id", record.trace_id),
+                ("method", record.method),
+                ("path", f"{record.path}?{redact_query(record.query)}" if record.query else record.path),
+                ("route", route.name),
+                ("consumer", record.consumer),
+                ("client", record.client),
+                ("code", record.code),
+                ("upstream", route.upstream),
+                ("target", attempts[-1][0] if attempts else ""),
+                ("cache", record.cache),
+                ("outcome", record.outcome),
+            )
+            if value
+        ]
+    )
+    line = (
+        f'{{"time":"{timestamp(call.started_unix_ns)}"{texts},"status":{record.status},'
+        f'"duration_ms":{round(call.total_ns / 1e6, 3)},"upstream_ms":{round(call.upstream_ns / 1e6, 3)},'
+        f'"request_bytes":{record.request_bytes},"response_bytes":{record.response_bytes},'
+        f'"retries":{max(0, len(attempts) - 1)}}}\n'
+    )
+    return line.replace("\x7f", "\\u007f") if "\x7f" in line else line
 
 
 def text_line(call: Call) -> str:

@@ -19,6 +19,5 @@ def _escape(point: int) -> str:
 
 def timestamp(unix_ns: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    return (
-        datetime.fromtimestamp(unix_ns // 1_000_000 / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    )
+    moment = datetime.fromtimestamp(unix_ns // 1_000_000 / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.observer.access_log import json_line, text_line
+from gateway.observer.access_log import entry, json_line, text_line
 from gateway.record import NO_ROUTE
 from tests.observer.support import TRACE_ID, make_attempt, make_call
 
@@ -36,6 +36,14 @@ def test_a_call_as_json() -> None:
         "retries": 1,
         "outcome": "complete",
     }
+
+
+def test_the_written_line_is_the_entry() -> None:
+    for call in (
+        make_call(cache="hit", attempts=[]),
+        make_call(NO_ROUTE, status=404, code="ROUTE_NOT_FOUND"),
+    ):
+        assert json.loads(json_line(call)) == entry(call)
 
 
 def test_a_call_as_text() -> None:
