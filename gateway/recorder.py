@@ -96,7 +96,7 @@ class Recorder:
             "gateway_gateway_seconds", "The part of it no upstream attempt took", labels
         )
         self._upstream = metrics.histogram(
-            "gateway_upstream_seconds", "The part upstream attempts took", labels
+            "gateway_request_upstream_seconds", "The part upstream attempts took", labels
         )
         self._dropped = metrics.counter("gateway_records_dropped_total", "Records given up")
         self._dropped.add((), 0)

@@ -152,7 +152,7 @@ def test_metrics_split_the_gateways_time_from_the_upstreams() -> None:
     labels = ("games", "aurora")
     assert abs(found["gateway_request_seconds"][labels][-1] - 0.010) < 1e-9
     assert abs(found["gateway_gateway_seconds"][labels][-1] - 0.004) < 1e-9
-    assert abs(found["gateway_upstream_seconds"][labels][-1] - 0.006) < 1e-9
+    assert abs(found["gateway_request_upstream_seconds"][labels][-1] - 0.006) < 1e-9
 
 
 def test_odd_calls_are_counted_under_few_labels() -> None:

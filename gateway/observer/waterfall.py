@@ -46,9 +46,20 @@ class _Row(NamedTuple):
     span: Mapping[str, Any]
 
 
-def draw(trace: Mapping[str, Any], console: Console) -> None:
-    """Print a trace, `{"trace_id", "spans": […]}`, as wide as the console is."""
-    console.print(waterfall(trace, console.width, ascii_only=console.options.ascii_only), soft_wrap=True)
+def render_trace(trace: Mapping[str, Any], console: Console | None = None) -> str:
+    """A trace, `{"trace_id", "spans": […]}`, as text: as wide and as colourful as the console is."""
+    console = Console() if console is None else console
+    with console.capture() as captured:
+        console.print(waterfall(trace, console.width, ascii_only=console.options.ascii_only), soft_wrap=True)
+    return captured.get().removesuffix("\n")
+
+
+def render_list(calls: Sequence[Mapping[str, Any]], console: Console | None = None) -> str:
+    """Calls, as `{"op": "traces"}` answers them, as text for the console."""
+    console = Console() if console is None else console
+    with console.capture() as captured:
+        console.print(table(calls))
+    return captured.get().removesuffix("\n")
 
 
 def waterfall(trace: Mapping[str, Any], width: int, *, ascii_only: bool = False) -> RenderableType:
@@ -151,7 +162,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def table(calls: Sequence[Mapping[str, Any]]) -> Table:
-    """Calls, as `{"op": "traces"}` answers them, one a row."""
+    """Calls, one a row."""
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in ("time", "trace"):
         grid.add_column(column, no_wrap=True, min_width=8)

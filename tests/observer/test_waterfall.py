@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from gateway.observer.observer import Observer
-from gateway.observer.waterfall import draw, table
+from gateway.observer.waterfall import render_list, render_trace
 from gateway.record import NO_ROUTE
 from tests.observer.support import MS, ROUTE, TRACE_ID, make_attempt, make_call
 
@@ -75,13 +75,9 @@ def observer() -> Observer:
 
 def drawn(question: dict[str, Any], width: int, **console: Any) -> str:
     answer = observer().ask(question)
-    out = io.TextIOWrapper(io.BytesIO(), console.pop("encoding", "utf-8"), write_through=True)
+    out = io.TextIOWrapper(io.BytesIO(), console.pop("encoding", "utf-8"))
     screen = Console(file=out, width=width, **console)
-    if isinstance(answer, list):
-        screen.print(table(answer))
-    else:
-        draw(answer, screen)
-    return out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return (render_list if isinstance(answer, list) else render_trace)(answer, screen) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -117,3 +113,10 @@ def test_a_terminal_gets_colours() -> None:
     text = drawn({"op": "trace", "id": TRACE_ID}, 100, force_terminal=True, color_system="standard")
     assert "\x1b[31m" in text
     assert "\x1b[36m" in text
+
+
+def test_without_a_console_it_is_drawn_for_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    answer = observer().ask({"op": "trace", "id": TRACE_ID})
+    assert max(map(len, render_trace(answer).splitlines())) <= 72
+    assert "wallet" in render_list(observer().ask({"op": "traces"}))
