@@ -18,6 +18,8 @@ WIDE_BAR = 32
 """Columns that notes leave to bars."""
 GAPS = 15
 """Columns between and around: two spaces three times, and a duration of nine."""
+TABLE_FIXED = 41
+"""Columns of a table that do not give way: time, id, durations, tries, and what is between columns."""
 
 _STYLES = {"server": "cyan", "client": "green", "internal": "yellow"}
 _SHOWN = (
@@ -58,7 +60,7 @@ def render_list(calls: Sequence[Mapping[str, Any]], console: Console | None = No
     """Calls, as `{"op": "traces"}` answers them, as text for the console."""
     console = Console() if console is None else console
     with console.capture() as captured:
-        console.print(table(calls))
+        console.print(table(calls, console.width))
     return captured.get().removesuffix("\n")
 
 
@@ -161,24 +163,33 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def table(calls: Sequence[Mapping[str, Any]]) -> Table:
-    """Calls, one a row."""
+def table(calls: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """Calls, one a row. What a narrow terminal has no room for is cut from routes, statuses and paths."""
+    rows = [
+        (
+            printable(f"{call['method']} {call.get('path', '')}"),
+            printable(call.get("route", "-")),
+            printable(" ".join(str(call[key]) for key in ("status", "code", "cache") if call.get(key))),
+        )
+        for call in calls
+    ]
+    left = width - TABLE_FIXED
+    routes = min(max([len(route) for _, route, _ in rows], default=0), left // 4)
+    statuses = min(max([len(status) for *_, status in rows], default=0), left * 2 // 5)
+    paths = max(8, left - routes - statuses)
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in ("time", "trace"):
-        grid.add_column(column, no_wrap=True, min_width=8)
-    for column, narrowest in (("call", 24), ("route", 12), ("status", 10)):
-        grid.add_column(column, no_wrap=True, overflow="crop", min_width=narrowest)
+    for column in ("time", "trace", "call", "route", "status"):
+        grid.add_column(column, no_wrap=True)
     for column in ("ms", "upstream", "tries"):
-        grid.add_column(column, justify="right", no_wrap=True, min_width=len(column))
-    for call in calls:
-        status = " ".join(str(call[key]) for key in ("status", "code", "cache") if call.get(key))
+        grid.add_column(column, justify="right", no_wrap=True)
+    for call, (path, route, status) in zip(calls, rows, strict=True):
         grid.add_row(
             printable(call["time"][11:19]),
             printable(call["trace_id"][:8]),
-            Text(printable(f"{call['method']} {call['path']}")),
-            Text(printable(call.get("route", "-"))),
+            Text(_cut(path, paths)),
+            Text(_cut(route, routes)),
             Text(
-                printable(status),
+                _cut(status, statuses),
                 "red" if call["status"] >= 500 else "yellow" if call["status"] >= 400 else "",
             ),
             f"{call['duration_ms']:.1f}",

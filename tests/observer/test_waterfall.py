@@ -89,6 +89,7 @@ def drawn(question: dict[str, Any], width: int, **console: Any) -> str:
         ("limited", {"op": "trace", "id": "0af7"}, 100, {}),
         ("hostile", {"op": "trace", "id": "00000"}, 100, {}),
         ("table", {"op": "traces"}, 110, {}),
+        ("table-narrow", {"op": "traces"}, 80, {}),
     ],
 )
 def test_it_looks_like_this(name: str, question: dict[str, Any], width: int, more: dict[str, Any]) -> None:
