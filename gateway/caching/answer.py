@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import floor
 
 from gateway.caching.freshness import Freshness, http_date
-from gateway.exchange import Headers, Response
+from gateway.exchange import Headers, Response, Stream
 
 _VERSION = b"\x01"
 _OVERHEAD_BYTES = 1024
@@ -161,6 +161,8 @@ def not_modified(response: Response, if_none_match: bytes | None, if_modified_si
 
 def to_not_modified(response: Response) -> None:
     """Make the answer a 304 (RFC 9110 §15.4.5): the caller has the body."""
+    if isinstance(response.body, Stream):
+        response.body.close()
     kept = _IN_A_304 | {b"age", b"cache-status"}
     response.status, response.body = 304, b""
     response.headers = [item for item in response.headers if item[0] in kept]

@@ -120,13 +120,10 @@ class _Cache:
         )
         live = services.state.keep(("cache", self.owner), Live)
         self.flights, self.uncacheable = live.flights, live.uncacheable
-        rules = Rules(
-            config.ttl,
-            config.override,
-            config.stale_while_revalidate,
-            config.stale_if_error,
-            config.max_entry,
-        )
+        # What streams must not be gathered first, so a streaming route keeps nothing.
+        largest = -1 if route.stream else config.max_entry
+        windows = (config.stale_while_revalidate, config.stale_if_error)
+        rules = Rules(config.ttl, config.override, *windows, largest)
         self.origin = Origin(rules, self.shelf, live.uncacheable, services.clock.time)
         self.reads = frozenset(config.methods) | ({"HEAD"} if "GET" in config.methods else frozenset())
         headers = config.key.headers
@@ -217,6 +214,7 @@ class _Cache:
     ) -> Response:
         """An answer from the origin, fetched by this call or by one that asked for the same before it."""
         self.origin.offer(exchange, held)
+        exchange.cache_status = "miss"
 
         async def fetch() -> Landing:
             return await self.origin.fetch(Fetch(exchange, asked, held), forward)

@@ -199,6 +199,8 @@ class _Fallback:
             answer, kind = Response(status, list(headers), body), "static"
         if answer is None:
             return None
+        if kind == "stale":
+            exchange.cache_status = "stale"
         answer.set_header(_MARK, kind.encode())
         exchange.decide("fallback", kind, detail)
         exchange.attributes["gateway.fallback"] = kind

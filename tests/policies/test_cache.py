@@ -34,7 +34,7 @@ class Route:
     def __init__(self, *answers, services=None, route=None, **config) -> None:
         self.tasks = []
         self.services = services or make_services(
-            route=route or RouteFacts("games", "aurora"), background=lambda work: self.tasks.append(work)
+            route=route or RouteFacts("games", "aurora"), background=self.tasks.append
         )
         self.config = CacheConfig.model_validate(config)
         self.policy = self.config.build(self.services)
@@ -207,6 +207,14 @@ async def test_a_streamed_answer_that_grows_too_large_passes():
         response = await route.get()
         assert await response.body.read_up_to(9999) == (b"a" * 600 + b"b" * 600, True)
     assert route.upstream.calls == 2
+
+
+async def test_a_streaming_route_streams():
+    route = Route(streamed(b"a", end=False), route=RouteFacts("games", "aurora", stream=True))
+    for _ in range(2):
+        response = await route.get()
+        assert await response.body.read() == b"a"
+    assert (route.upstream.calls, len(route.services.stores.answers)) == (2, 0)
 
 
 async def test_a_body_that_breaks_off_is_an_error_and_nothing_is_kept():
@@ -428,6 +436,14 @@ async def test_a_caller_that_has_it_gets_304():
     assert (await route.get((b"if-none-match", b'"1"'))).status == 404
     route = Route(ok())
     assert (await route.get((b"if-none-match", b'"1"'))).status == 200
+
+
+async def test_a_304_in_the_place_of_a_stream_frees_its_connection():
+    closed = []
+    body = Stream(on_close=lambda: closed.append(1))
+    route = Route(Response(200, [(b"etag", b'"1"'), control(b"no-store")], body))
+    assert (await route.get((b"if-none-match", b'"1"'))).status == 304
+    assert closed == [1]
 
 
 # Validation

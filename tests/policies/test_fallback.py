@@ -94,6 +94,7 @@ async def test_a_stale_answer_comes_first():
     response = await build(stale="1d", **STATIC)(exchange, Upstream(failing))
     assert response.body == b"old"
     assert response.header(b"x-gateway-fallback") == b"stale"
+    assert exchange.cache_status == "stale"
 
 
 async def test_the_longest_stale_time_around_a_cache_stands():
@@ -227,6 +228,12 @@ def test_an_unknown_upstream_is_refused_at_load():
 
 
 async def test_it_says_itself():
+    assert FallbackConfig.model_validate({"when": ["busy"], **STATIC}).describe() == (
+        "on busy answers with a static 200"
+    )
+    assert FallbackConfig.model_validate({"when": ["busy"], "stale": "1h"}).describe() == (
+        "on busy answers with a cached answer up to 1h stale"
+    )
     config = FallbackConfig.model_validate(
         {"when": ["timeout"], "stale": "1d", "upstream": "spare", **STATIC}
     )
