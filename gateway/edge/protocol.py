@@ -143,12 +143,12 @@ class EdgeConnection(Wire):
         self.keep_alive = framing.keep_alive
         self.read_deadline = NEVER
         limit = limits.body
-        refusal_: Refused | None = None
+        refused: Refused | None = None
         try:
             proxy.find(exchange)
             limit = exchange.route.body_limit
         except Refused as refusal:
-            refusal_ = refusal
+            refused = refusal
         except Exception:  # `answer` will meet it again, and answers it
             log.debug("no route was found", exc_info=True)
         if framing.chunked or framing.content_length:
@@ -156,13 +156,13 @@ class EdgeConnection(Wire):
                 self._open_body(exchange, framing.content_length, framing.chunked, limit, rest)
             except Refused as refusal:
                 self._state = DEAF
-                refusal_ = refusal_ or refusal
+                refused = refused or refusal
         else:
             self._state = WAITING
             self._kept = rest
         server.under_way += 1
         self._serving = False
-        self._task = asyncio.get_running_loop().create_task(self._serve(exchange, refusal_))
+        self._task = asyncio.get_running_loop().create_task(self._serve(exchange, refused))
 
     def _open_body(self, exchange: Exchange, length: int, chunked: bool, limit: int, rest: bytes) -> None:
         """Set `exchange.body`: bytes where all of it came with the head, else a stream. Raises `Refused`."""

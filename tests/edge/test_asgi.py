@@ -184,3 +184,29 @@ async def test_a_body_that_breaks_off_breaks_the_connection():
             await caller.answer()
         await until(lambda: proxy.ended)
     assert proxy.outcomes == [Outcome.FAILED]
+
+
+async def test_a_server_that_gives_up_cancels_the_call():
+    begun = asyncio.Event()
+
+    async def answer(_: Exchange) -> Response:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, object]) -> None:
+        raise AssertionError(message)
+
+    proxy = ScriptedProxy(answer)
+    scope = {"type": "http", "method": "GET", "path": "/é", "headers": [(b"host", b"a")], "http_version": "2"}
+    call = asyncio.create_task(AsgiEntrance(proxy)(scope, receive, send))  # type: ignore[arg-type]
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert proxy.outcomes == [Outcome.CANCELLED]
+    assert proxy.seen[0].path == "/%C3%A9"

@@ -293,3 +293,12 @@ def test_what_is_remembered_is_bounded():
 def test_trace_fields_are_set_aside():
     reader = read(head(b"Traceparent: a", b"traceparent: b", b"tracestate: c"))
     assert (reader.traceparent, reader.tracestate, reader.headers) == ([b"a", b"b"], [b"c"], [])
+
+
+def test_a_head_that_another_server_parsed_is_held_to_the_same_rules():
+    reader = HeadReader()
+    both = [(b"host", b"a"), (b"content-length", b"3"), (b"transfer-encoding", b"chunked")]
+    with pytest.raises(Refused, match="never both"):
+        reader.take("POST", b"/x", "1.1", both, LIMITS)
+    reader.take("POST", b"/x?y", "1.1", both[:2], LIMITS)
+    assert (reader.path, reader.query, reader.content_length) == ("/x", "y", 3)

@@ -97,11 +97,9 @@ async def test_much_pipelined_input_pauses_reading():
     async with serving(proxy) as (server, port), calling(port) as caller:
         count = 20_000
         caller.send(GET * count)
-        await until(lambda: server.under_way)
-        await asyncio.sleep(0.05)
+        await until(lambda: any(connection._paused for connection in server._open))
         (connection,) = server._open
         assert len(connection._kept) < 1 << 20
-        assert connection._paused
         release.set()
         for _ in range(count):
             assert (await caller.answer())[0] == 200
@@ -151,7 +149,7 @@ async def test_chunked_upload(split: int):
     head = b"POST /games HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serving(proxy) as (_, port), calling(port) as caller:
         caller.send(head + body[:split])
-        await asyncio.sleep(0.01)
+        await until(lambda: proxy.seen)
         caller.send(body[split:] + GET)
         assert (await caller.answer())[2] == b"hello world"
         assert (await caller.answer())[0] == 200
@@ -494,6 +492,17 @@ async def test_an_upload_waits_for_a_slow_upstream_in_bounded_memory():
         release.set()
         assert (await caller.answer())[2] == b"done"
     assert read == 16 << 20
+
+
+async def test_a_router_that_fails_is_left_to_the_proxy_to_answer():
+    proxy = ScriptedProxy()
+
+    def find(_: Exchange) -> None:
+        raise RuntimeError("a bug")
+
+    proxy.find = find  # type: ignore[method-assign]
+    async with serving(proxy) as (_, port), calling(port) as caller:
+        assert (await caller.ask(post(b"hello")))[2] == b"hello"
 
 
 # Deadlines.
