@@ -154,7 +154,9 @@ def _identity(settings: ClientCertificate, services: Services) -> ssl.SSLContext
     for text in (settings.certificate, settings.key.get_secret_value(), settings.ca):
         content.update(sha256(_content(text)).digest())
     tls = TlsConfig(certificate=settings.certificate, key=settings.key, ca=settings.ca)
-    return services.state.keep(("identity", settings, content.digest()), lambda: make_context(tls))
+    # One per upstream: HTTP/1.1 and HTTP/2 offer different protocols in the handshake, on the context itself.
+    key = ("identity", services.route.upstream, settings, content.digest())
+    return services.state.keep(key, lambda: make_context(tls))
 
 
 def _content(text: str | None) -> bytes:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Response, Stream
 from gateway.policies.upstream_auth import UpstreamAuthConfig
-from gateway.services import RouteFacts
+from gateway.services import RouteFacts, State
 from gateway.upstream.control import HttpxControlClient
 from tests.support import make_exchange, make_services
 from tests.tokens.issuer import serve_issuer
@@ -288,6 +288,15 @@ async def test_one_identity_over_reloads_until_its_files_change(certificates):
     await call(certified(path).build(services), origin)
     first, second, third = origin.identities
     assert first is second is not third
+
+
+async def test_upstreams_never_share_an_identity(certificates):
+    path, _ = certificates
+    state, origin = State(), Origin()
+    for upstream in ("aurora", "borealis"):
+        services = make_services(state=state, route=RouteFacts(upstream=upstream))
+        await call(certified(path).build(services), origin)
+    assert origin.identities[0] is not origin.identities[1]
 
 
 async def test_a_certificate_as_text_and_the_systems_authorities(certificates):
