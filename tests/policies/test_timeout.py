@@ -90,6 +90,41 @@ async def test_cancellation_stays_a_cancellation():
         await task
 
 
+async def test_a_caller_that_leaves_at_the_deadline_has_left():
+    policy = build()
+    task = None
+
+    async def leaving(exchange):
+        try:
+            return await never(exchange)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    task = asyncio.create_task(policy(make_exchange(), leaving))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_answer_that_comes_in_spite_of_the_deadline_is_given():
+    async def stubborn(exchange):
+        try:
+            return await never(exchange)
+        except asyncio.CancelledError:
+            return Response(200, [], b"late")
+
+    assert (await build()(make_exchange(), stubborn)).body == b"late"
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_after_a_time_out_the_task_goes_on():
+    with pytest.raises(UpstreamError):
+        await build()(make_exchange(), never)
+    assert asyncio.current_task().cancelling() == 0
+    async with asyncio.timeout(1):
+        await asyncio.sleep(0)
+
+
 async def test_a_body_still_arriving_at_the_deadline_is_cut_off():
     closed = []
     body = Stream(on_close=lambda: closed.append(True))
