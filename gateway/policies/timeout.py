@@ -76,7 +76,7 @@ class TimeoutConfig(PolicyConfig):
 
 
 class _Guard:
-    """Cancels the running task at the deadline: `asyncio.timeout`, at a third of its cost per call."""
+    """Cancels the running task at the deadline: `asyncio.timeout`, at two thirds of its cost per call."""
 
     __slots__ = ("cancelling", "expired", "task", "timer")
 
@@ -91,7 +91,7 @@ class _Guard:
         self.task.cancel()
 
     def is_all_there_is(self) -> bool:
-    """Cancels the running task at the deadline: `asyncio.timeout`, at two thirds of its cost per call."""
+        """Is nothing but the deadline behind the cancellation? Else the caller has left too."""
         return self.expired and self.task.cancelling() <= self.cancelling + 1
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""A provider goes down and comes back: cache, breaker, timeout, error codes and fallback, in the order of a route."""
+"""A provider goes down and comes back: fallback, cache, timeout and error codes in one chain."""
 
 from __future__ import annotations
 
