@@ -21,6 +21,7 @@ Answer = Callable[[Exchange], Awaitable[Response]]
 @dataclass
 class ScriptedRoute:
     body_limit: int = 1 << 20
+    stream: bool = False
 
 
 async def echo(exchange: Exchange) -> Response:

@@ -505,6 +505,18 @@ async def test_a_router_that_fails_is_left_to_the_proxy_to_answer():
         assert (await caller.ask(post(b"hello")))[2] == b"hello"
 
 
+async def test_a_proxy_that_fails_is_500_and_the_connection_goes_on():
+    async def answer(exchange: Exchange) -> Response:
+        raise RuntimeError("a bug")
+
+    proxy = ScriptedProxy(answer)
+    async with serving(proxy) as (_, port), calling(port) as caller:
+        for _ in range(2):
+            status, _, body = await caller.ask(GET)
+            assert (status, b"INTERNAL" in body, b"a bug" in body) == (500, True, False)
+    assert proxy.outcomes == [Outcome.COMPLETE] * 2
+
+
 # Deadlines.
 
 
