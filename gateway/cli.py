@@ -37,9 +37,15 @@ def make_parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the gateway")
     _add_config(serve)
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=int, default=8080, help="port for calls; 0 for a free one (default: 8080)")
-    serve.add_argument("--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)")
-    serve.add_argument("--admin-port", type=int, default=8081, help="health, metrics, API; 0 for a free one (default: 8081)")
+    serve.add_argument(
+        "--port", type=int, default=8080, help="port for calls; 0 for a free one (default: 8080)"
+    )
+    serve.add_argument(
+        "--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--admin-port", type=int, default=8081, help="health, metrics, API; 0 for a free one (default: 8081)"
+    )
     serve.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
     serve.set_defaults(run=run_serve)
 
@@ -52,8 +58,12 @@ def make_parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="what would happen to a call, touching no live state")
     explain.add_argument("method", metavar="METHOD")
     explain.add_argument("path", metavar="PATH", help="path, with a query where wanted")
-    explain.add_argument("--from", dest="client", default="127.0.0.1", metavar="IP", help="the caller's address")
-    explain.add_argument("--header", "-H", action="append", default=[], metavar="K:V", help="a request header; repeat for more")
+    explain.add_argument(
+        "--from", dest="client", default="127.0.0.1", metavar="IP", help="the caller's address"
+    )
+    explain.add_argument(
+        "--header", "-H", action="append", default=[], metavar="K:V", help="a request header; repeat for more"
+    )
     explain.add_argument("--https", action="store_true", help="the call comes over TLS")
     explain.add_argument("--json", action="store_true", help="JSON instead of text")
     _add_config(explain)
@@ -94,8 +104,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_admin(purge)
     purge.set_defaults(run=run_purge)
 
-    demo = commands.add_parser("demo", help="simulated providers and platform, the gateway, and a guided tour")
-    demo.add_argument("--once", action="store_true", help="end after the tour; exit 0 only if every step went as told")
+    demo = commands.add_parser(
+        "demo", help="simulated providers and platform, the gateway, and a guided tour"
+    )
+    demo.add_argument(
+        "--once", action="store_true", help="end after the tour; exit 0 only if every step went as told"
+    )
     _add_config(demo)
     demo.set_defaults(run=run_demo)
 
@@ -106,7 +120,9 @@ def make_parser() -> argparse.ArgumentParser:
     provider = kinds.add_parser("provider", help="a game provider")
     provider.add_argument("name", nargs="?", default="aurora", choices=["aurora", "borealis"])
     provider.add_argument("--port", type=int, help="default: 9201 for aurora, 9202 for borealis")
-    provider.add_argument("--callback", default="http://127.0.0.1:8080", help="the gateway's address (default: %(default)s)")
+    provider.add_argument(
+        "--callback", default="http://127.0.0.1:8080", help="the gateway's address (default: %(default)s)"
+    )
     sandbox.set_defaults(run=run_sandbox)
     return parser
 
@@ -159,7 +175,8 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
 
 def run_explain(args: argparse.Namespace) -> int:
     """`gateway explain`. Exit status 0 where the call would be forwarded, 1 where refused."""
-    from gateway.edge.head import explainable
+    from gateway.edge.explainable import explainable
+    from gateway.edge.limits import EdgeLimits
     from gateway.errors import Refused
     from gateway.explain import explain, render
 
@@ -172,10 +189,19 @@ def run_explain(args: argparse.Namespace) -> int:
         headers.append((name.strip().lower().encode(), value.strip().encode()))
     config = _load(args.config)
     try:
-        exchange = explainable(args.method.upper(), args.path, headers, client=args.client, https=args.https)
-    except (Refused, ValueError) as error:
-        print(f"the edge would refuse this call before any route: {getattr(error, 'detail', error)}", file=sys.stderr)
+        exchange = explainable(
+            args.method.upper(), args.path, headers, client=args.client, https=args.https,
+            limits=EdgeLimits.of(config.server), trusted_proxies=config.server.trusted_proxies,
+        )  # fmt: skip
+    except Refused as refusal:
+        print(
+            f"the edge would refuse this call before any route: {refusal.detail} ({refusal.code})",
+            file=sys.stderr,
+        )
         return 1
+    except ValueError as error:
+        print(f"--from {args.client} is no address: {error}", file=sys.stderr)
+        return 2
     told = asyncio.run(explain(config, exchange))
     print(json.dumps(asdict(told), indent=2) if args.json else render(told), end="\n" if args.json else "")
     return 1 if told.refused else 0

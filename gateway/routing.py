@@ -9,7 +9,8 @@ a route as specific takes HEAD itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from gateway.errors import Refused
@@ -215,7 +216,14 @@ class Router:
                 )
             else:
                 lines.append(f"route {route.name} ({what}, {route.where}) fits too, but is less specific")
-        return lines or [f"no route's path fits {path}"]
+        return lines or [f"no route's path fits {path}", *self._nearest(path)]
+
+    def _nearest(self, path: str) -> Iterator[str]:
+        """The route whose path looks most like `path`, for whoever mistyped it."""
+        paths = {route.path: route for route in reversed(self.routes)}
+        for likely in get_close_matches(path, paths, 1):
+            route = paths[likely]
+            yield f"the nearest is route {route.name} ({route.host}{route.path}, {route.where})"
 
     def __repr__(self) -> str:
         return f"<Router of {len(self.routes)} routes, {len(self._hosts) - 1} hosts>"

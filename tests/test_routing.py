@@ -130,6 +130,16 @@ def test_why_names_the_winner_and_the_others() -> None:
     assert router.why("GET", "/players", "") == ["no route's path fits /players"]
 
 
+def test_why_names_the_nearest_path_where_none_fits() -> None:
+    router = Router(
+        routes=[route("games", "/aurora/games", where="routes.yaml:4"), route("wallet", "/wallet/bet")]
+    )
+    assert router.why("GET", "/aurora/gaems", "") == [
+        "no route's path fits /aurora/gaems",
+        "the nearest is route games (/aurora/games, routes.yaml:4)",
+    ]
+
+
 def test_reprs_say_what_is_there() -> None:
     router = Router(routes=[route("r", "/a", host="h", upstream="u")])
     assert repr(router) == "<Router of 1 routes, 1 hosts>"

@@ -118,6 +118,8 @@ class HeadReader:
         if len(headers) > limits.headers:
             raise Refused("HEADERS_TOO_LARGE", f"the head may have {limits.headers} fields")
         self._check_line(method.encode(), target, b"HTTP/" + version.encode(), limits)
+        if any(not 0x21 <= byte <= 0x7E for byte in target):
+            raise Refused("BAD_REQUEST", "the target has a character that must be percent-encoded")
         for name, value in headers:
             self.on_header(name, value)
         self._interpret(target)

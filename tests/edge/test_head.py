@@ -300,5 +300,8 @@ def test_a_head_that_another_server_parsed_is_held_to_the_same_rules():
     both = [(b"host", b"a"), (b"content-length", b"3"), (b"transfer-encoding", b"chunked")]
     with pytest.raises(Refused, match="never both"):
         reader.take("POST", b"/x", "1.1", both, LIMITS)
+    for target in (b"/x?\xc3\xa9", b"/x?a b", b"/x?a\r\nb"):
+        with pytest.raises(Refused, match="percent-encoded"):
+            reader.take("GET", target, "1.1", both[:1], LIMITS)
     reader.take("POST", b"/x?y", "1.1", both[:2], LIMITS)
     assert (reader.path, reader.query, reader.content_length) == ("/x", "y", 3)
