@@ -165,7 +165,7 @@ async def test_it_forwards_once_unless_it_says_otherwise(name: str, mode: str, e
 @every_mode
 @pytest.mark.parametrize("code", ["FORBIDDEN", "RATE_LIMITED", "UNAUTHENTICATED"])
 async def test_a_refusal_from_further_in_passes(name: str, mode: str, code: str) -> None:
-    """A fallback stands in for refusals that are about the provider, `circuit_open` and `busy`: not for these."""
+    """A fallback stands in only where a refusal is about the provider: `circuit_open` and `busy`."""
     config, refusal = make(name, mode=mode), Refused(code, "further in", headers=((b"x-inner", b"1"),))
     with pytest.raises(Refused) as caught:
         await chain([(config, config.build(services()))], Upstream(refusal))(exchange())
