@@ -1,4 +1,4 @@
-"""The admin port: health, readiness, metrics and the API that the command line speaks. A Starlette application.
+"""The admin port: health, readiness, metrics and the API of the command line, as a Starlette application.
 
 Loopback by default; on any other address every call needs the bearer token. State changes by POST only,
 and only with a JSON content type, which no cross-site form can send.
@@ -54,7 +54,9 @@ class Admin:
             ("/api/reload", self.reload, ["POST"]),
             ("/api/cache/purge", self.purge, ["POST"]),
         ]
-        return Starlette(routes=[Route(path, self._guard(endpoint), methods=verbs) for path, endpoint, verbs in routes])
+        return Starlette(
+            routes=[Route(path, self._guard(endpoint), methods=verbs) for path, endpoint, verbs in routes]
+        )
 
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
@@ -73,10 +75,17 @@ class Admin:
         if self.token:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
-                return _problem(401, "a bearer token is needed: the one of server.admin.token", {"www-authenticate": "Bearer"})
+                return _problem(
+                    401,
+                    "a bearer token is needed: the one of server.admin.token",
+                    {"www-authenticate": "Bearer"},
+                )
         elif request.headers.get("host", "").rsplit(":", 1)[0].lower() not in _LOCAL_NAMES:
             return _problem(403, "without a token the admin port answers to localhost only")  # DNS rebinding
-        if request.method == "POST" and request.headers.get("content-type", "").split(";")[0] != "application/json":
+        if (
+            request.method == "POST"
+            and request.headers.get("content-type", "").split(";")[0] != "application/json"
+        ):
             return _problem(415, "say content-type: application/json")
         return None
 
@@ -136,8 +145,12 @@ class Admin:
         try:
             answer = await self.supervisor.observer.ask(op, **payload)
         except (OSError, TimeoutError, EOFError) as error:
-            return _problem(503, f"the observer does not answer ({type(error).__name__}); calls are not affected")
-        return JSONResponse(answer, 404 if answer is None or (isinstance(answer, dict) and "error" in answer) else 200)
+            return _problem(
+                503, f"the observer does not answer ({type(error).__name__}); calls are not affected"
+            )
+        return JSONResponse(
+            answer, 404 if answer is None or (isinstance(answer, dict) and "error" in answer) else 200
+        )
 
     async def reload(self, _request: Request) -> Response:
         """Load the configuration now."""

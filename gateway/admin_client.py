@@ -26,7 +26,9 @@ def ask(admin: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = json.dumps(body).encode()
         headers["content-type"] = "application/json"
     request = urllib.request.Request(admin.rstrip("/") + path, data, headers)  # noqa: S310 - the operator's own URL
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # HTTP_PROXY is not for this machine's own port
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # HTTP_PROXY is not for this machine's own port
     try:
         with opener.open(request, timeout=30) as answer:
             return json.load(answer)
@@ -57,7 +59,10 @@ def show_traces(args: argparse.Namespace) -> int:
     if args.id:
         trace = _asked(args, f"/api/traces/{urllib.parse.quote(args.id, safe='')}")
         if not trace or "error" in trace:
-            print(f"no trace begins with {args.id}; the gateway keeps the last few thousand only", file=sys.stderr)
+            print(
+                f"no trace begins with {args.id}; the gateway keeps the last few thousand only",
+                file=sys.stderr,
+            )
             return 1
         print(json.dumps(trace, indent=2) if args.json else render_trace(trace))
         return 0
@@ -81,9 +86,11 @@ def show_status(args: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
         return 0 if status["ready"] else 1
     state = "ready" if status["ready"] else "draining" if status["draining"] else "not ready"
-    print(f"{state}: generation {status['generation']} of {status['config']}, up {status['uptime_seconds']:.0f}s")
+    uptime = f"up {status['uptime_seconds']:.0f}s"
+    print(f"{state}: generation {status['generation']} of {status['config']}, {uptime}")
     for worker in status["workers"]:
-        print(f"  worker process {worker['pid']}: " + (worker.get("error") or f"{worker['connections']} connections, {worker['in_flight']} calls under way"))  # fmt: skip
+        busy = f"{worker.get('connections')} connections, {worker.get('in_flight')} calls under way"
+        print(f"  worker process {worker['pid']}: {worker.get('error') or busy}")
         for upstream in worker.get("upstreams", {}).values():
             print(f"    {upstream}")
     if status["last_reload_error"]:

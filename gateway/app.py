@@ -43,12 +43,16 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
         generation = Generation(1, config, world)
         generation.start()
         with tempfile.TemporaryDirectory(prefix="gateway-") as runtime:
-            observer = ObserverProcess(Path(runtime), config.telemetry.model_dump(mode="json"))
+            observer = ObserverProcess(Path(runtime), config.telemetry.for_observer())
             await observer.spawn()
             await observer.listening()
             recorder = Recorder(metrics=world.metrics)
             await recorder.connect(observer.records_path)
-            entrance.app = AsgiEntrance(Proxy(generation, recorder))
+            entrance.app = AsgiEntrance(
+                Proxy(generation, recorder),
+                trusted_proxies=config.server.trusted_proxies,
+                sample=config.telemetry.traces.sample,
+            )
             try:
                 yield
             finally:

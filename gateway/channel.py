@@ -20,7 +20,7 @@ _LENGTH = struct.Struct(">I")
 Handler = Callable[[str, Any], Awaitable[Any]]
 
 
-class ChannelClosed(ConnectionError):
+class ChannelClosed(ConnectionError):  # noqa: N818 - a state, not a mistake
     """The other end is gone."""
 
 

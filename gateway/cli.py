@@ -16,13 +16,15 @@ DEFAULT_CONFIG = "routes.yaml"
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", "-c", type=Path, default=Path(os.environ.get("GATEWAY_CONFIG", DEFAULT_CONFIG)),
-                        help="the routes file; policies/ is looked for beside it (default: %(default)s)")  # fmt: skip
+    default = Path(os.environ.get("GATEWAY_CONFIG", DEFAULT_CONFIG))
+    told = "the routes file; policies/ is looked for beside it (default: %(default)s)"
+    parser.add_argument("--config", "-c", type=Path, default=default, help=told)
 
 
 def _add_admin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--admin", default=os.environ.get("GATEWAY_ADMIN", "http://127.0.0.1:8081"),
-                        help="address of the running gateway's admin port (default: %(default)s)")  # fmt: skip
+    default = os.environ.get("GATEWAY_ADMIN", "http://127.0.0.1:8081")
+    told = "address of the running gateway's admin port (default: %(default)s)"
+    parser.add_argument("--admin", default=default, help=told)
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
 
 

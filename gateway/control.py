@@ -28,7 +28,7 @@ class ControlClient(Protocol):
         form: Mapping[str, str] | None = None,
         content: bytes | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 - callers bound a call in one word
+        timeout: float = 5.0,
     ) -> Answer:
         """One call. Raises `UpstreamError` where no answer came."""
         ...

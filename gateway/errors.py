@@ -95,7 +95,7 @@ UPSTREAM_CODES = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_INVALID", "UPSTREA
 """The codes an `UpstreamError` may carry."""
 
 
-class Refused(GatewayError):
+class Refused(GatewayError):  # noqa: N818 - a refusal is no error
     """The gateway answers this call itself; nothing was sent, so nothing can have taken effect."""
 
     def __init__(

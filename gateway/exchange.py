@@ -39,8 +39,20 @@ class Stream:
     that do, so memory stays bounded whatever the body's size.
     """
 
-    __slots__ = ("_chunks", "_error", "_paused", "_waiter", "closed", "ended", "high", "on_close", "on_pause",
-                 "on_read", "on_resume", "size")
+    __slots__ = (
+        "_chunks",
+        "_error",
+        "_paused",
+        "_waiter",
+        "closed",
+        "ended",
+        "high",
+        "on_close",
+        "on_pause",
+        "on_read",
+        "on_resume",
+        "size",
+    )
 
     def __init__(
         self,
@@ -175,8 +187,20 @@ class Tunnel(Protocol):
 class Attempt:
     """One try at one target. Times are `time.perf_counter_ns()`; 0 where the event did not happen."""
 
-    __slots__ = ("connected_ns", "ended_ns", "error", "head_ns", "request_bytes", "response_bytes", "reused", "sent",
-                 "span_id", "started_ns", "status", "target")
+    __slots__ = (
+        "connected_ns",
+        "ended_ns",
+        "error",
+        "head_ns",
+        "request_bytes",
+        "response_bytes",
+        "reused",
+        "sent",
+        "span_id",
+        "started_ns",
+        "status",
+        "target",
+    )
 
     def __init__(self, target: str, span_id: str, started_ns: int) -> None:
         self.target = target
@@ -204,9 +228,44 @@ class Exchange:
     """One call: the request, then everything that is found out about it."""
 
     __slots__ = (
-        "admit_target", "attempts", "attributes", "authority", "body", "body_bytes", "cache_status", "client", "code",
-        "consumer", "credential", "deadline", "decisions", "ended_ns", "generation", "headers", "http_version", "marks", "method", "native", "params", "parent_id", "path", "peer", "peer_certificate", "query", "received_ns",
-        "route", "scheme", "sampled", "span_id", "stale", "stale_seconds", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
+        "admit_target",
+        "attempts",
+        "attributes",
+        "authority",
+        "body",
+        "body_bytes",
+        "cache_status",
+        "client",
+        "code",
+        "consumer",
+        "credential",
+        "deadline",
+        "decisions",
+        "ended_ns",
+        "generation",
+        "headers",
+        "http_version",
+        "marks",
+        "method",
+        "native",
+        "params",
+        "parent_id",
+        "path",
+        "peer",
+        "peer_certificate",
+        "query",
+        "received_ns",
+        "route",
+        "sampled",
+        "scheme",
+        "span_id",
+        "stale",
+        "stale_seconds",
+        "target",
+        "tls_identity",
+        "trace_id",
+        "tracestate",
+        "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -271,10 +330,10 @@ class Exchange:
         self.admit_target: Callable[[str], bool] | None = None
         """A per-target breaker's veto: balancing asks it before it picks a target."""
         self.tls_identity: ssl.SSLContext | None = None
-        """TLS context with the client certificate `upstream_auth` wants shown; None for the upstream's own."""
+        """TLS context with the client certificate `upstream_auth` wants shown, if any."""
         self.attempts: list[Attempt] = []
         self.marks: list[int] = []
-        """`perf_counter_ns()` at the entrance of each policy, in order of entering: index, time, index, ..."""
+        """`perf_counter_ns()` at the entrance of each policy, as entered: index, time, index, ..."""
         self.decisions: list[tuple[str, str, str]] = []
         """(policy, decision, detail): what a policy did that is worth a span."""
         self.attributes: dict[str, str | int | float | bool] = {}
@@ -392,7 +451,7 @@ class Response:
         self.finish(Outcome.DISCARDED)
 
     async def buffer_body(self, limit: int = 64 * 1024) -> bytes | None:
-        """The whole body if it has at most `limit` bytes, else None; nothing of it is lost."""
+        """The whole body if it has at most `limit` bytes, else None; nothing is lost."""
         if isinstance(self.body, Stream):
             stream = self.body
             data, complete = await stream.read_up_to(limit)
@@ -404,4 +463,3 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.kind or 'ok'}, body {self.body!r:.60}>"
-

@@ -1,4 +1,4 @@
-"""What would happen to a call: the route and why, every policy in a sentence, where it would go. Touches no live state."""
+"""What would happen to a call: route, policies, upstream, each in a sentence. Touches no live state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.config import Config
-from gateway.errors import CODES, Refused, UpstreamError
+from gateway.errors import CODES, Refused, Sent, UpstreamError
 from gateway.exchange import Exchange
 from gateway.routing import Router
 from gateway.services import Answer, RouteFacts, Services
@@ -18,8 +18,6 @@ class NoControl:
 
     async def request(self, method: str, url: str, **_more: Any) -> Answer:
         """Refuse to call out."""
-        from gateway.errors import Sent
-
         raise UpstreamError("UPSTREAM_UNREACHABLE", f"explain makes no calls ({method} {url})", sent=Sent.NO)
 
 
@@ -62,7 +60,10 @@ async def explain(config: Config, exchange: Exchange) -> Explanation:
         route, params = router.find(exchange.method, exchange.path, exchange.authority)
     except Refused as refusal:
         told.refused = refusal.code
-        told.why = [f"{refusal.detail or CODES[refusal.code].title} ({refusal.code})", *router.why(exchange.method, exchange.path, exchange.authority)]
+        told.why = [
+            f"{refusal.detail or CODES[refusal.code].title} ({refusal.code})",
+            *router.why(exchange.method, exchange.path, exchange.authority),
+        ]
         return told
     exchange.route, exchange.params = route, params
     told.route = route.name
@@ -115,8 +116,10 @@ def render(told: Explanation) -> str:
         stopped = stopped or (bool(step.refuses) and step.mode == "enforce")
     lines.append("")
     if told.refused:
-        code = CODES[told.refused]
-        lines.append(f"The caller would get {code.status} {told.refused}: {code.title}. Nothing would be sent.")
+        meaning = CODES[told.refused]
+        lines.append(
+            f"The caller would get {meaning.status} {told.refused}: {meaning.title}. Nothing would be sent."
+        )
     else:
         lines.append(f"The call would go to {told.upstream}")
         lines.append(f"  as {told.request.split()[0]} {told.target}")

@@ -1,4 +1,4 @@
-"""One configuration, built: routes with their chains, upstreams with their pools. Serves until the next one swaps in."""
+"""One configuration, built: routes with their chains, upstreams with their pools."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class World:
 
 
 class Generation:
-    """A built configuration. `leave` is called as each of its calls ends; the last one after `retire` closes it."""
+    """A built configuration. Each of its calls `leave`s; the last one after `retire` closes it."""
 
     def __init__(self, number: int, config: Config, world: World) -> None:
         self.number = number
@@ -77,9 +77,9 @@ class Generation:
 
     def _upstream(self, name: str) -> Upstream:
         config = self.config.upstreams[name]
-        key = ("upstream", name, config.model_dump_json())
         return self.world.state.keep(
-            key, lambda: Upstream(name, config, metrics=self.world.metrics, control=self.world.control)
+            ("upstream", name, config),
+            lambda: Upstream(name, config, metrics=self.world.metrics, control=self.world.control),
         )
 
     def start(self) -> list[Any]:
@@ -108,4 +108,6 @@ class Generation:
             close()
 
     def __repr__(self) -> str:
-        return f"<Generation {self.number}: {len(self.router.routes)} routes, {self.in_flight} calls under way>"
+        return (
+            f"<Generation {self.number}: {len(self.router.routes)} routes, {self.in_flight} calls under way>"
+        )

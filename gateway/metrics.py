@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 Labels = tuple[str, ...]
 Sample = tuple[str, str, str, Labels, list[tuple[Labels, float | list[float]]]]
-"""(name, kind, help, label names, [(label values, value)]); a histogram's value is [bucket counts..., sum]."""
+"""(name, kind, help, label names, [(label values, value)]); a histogram's value: [bucket counts..., sum]."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bucket bounds of every duration, in seconds, as OpenTelemetry advises for HTTP."""
@@ -142,7 +142,11 @@ def render(samples: list[Sample]) -> str:
         lines.append(f"# TYPE {name} {kind}")
         for key, value in sorted(values, key=lambda item: item[0]):
             if not isinstance(value, list):
-                lines.append(f"{name}{_labels(labels, key)} {value:g}" if value < 1e6 else f"{name}{_labels(labels, key)} {value!r}")
+                lines.append(
+                    f"{name}{_labels(labels, key)} {value:g}"
+                    if value < 1e6
+                    else f"{name}{_labels(labels, key)} {value!r}"
+                )
                 continue
             total = 0.0
             for bound, count in zip((*SECONDS, float("inf")), value, strict=False):

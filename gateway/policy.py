@@ -33,7 +33,7 @@ class Policy(Protocol):
 class PolicyConfig(BaseModel):
     """What YAML may say about one policy: it describes and builds itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: ClassVar[str]
     forwards_again: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class PolicyConfig(BaseModel):
     the call was forwarded is recorded as `would_refuse`, and the call passes."""
 
     mode: Mode = "enforce"
-    """enforce: decide and act; shadow: decide, record what would have been done, let the call pass; off: absent."""
+    """enforce: decide and act; shadow: decide, record it, let the call pass; off: absent."""
 
     def describe(self) -> str:
         """One English sentence, no trailing full stop: what this policy does, with its figures."""

@@ -1,11 +1,10 @@
-"""The supervisor's children: workers and the observer, each started, watched and stopped by its process id."""
+"""The supervisor's children: workers and the observer, started, watched and stopped by process id."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -32,12 +31,15 @@ class WorkerProcess:
         """Its numbers as last heard."""
 
     @classmethod
-    async def spawn(cls, number: int, listeners: list[socket.socket], observer_path: str) -> WorkerProcess:
+    async def spawn(
+        cls, number: int, listeners: list[socket.socket], observer_path: str, logs: tuple[str, str]
+    ) -> WorkerProcess:
         """Start `python -m gateway.worker` with the listening sockets and one end of a socket pair."""
         ours, theirs = socket.socketpair()
         fds = [listener.fileno() for listener in listeners]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.worker", str(number), str(theirs.fileno()), observer_path, *map(str, fds),
+            sys.executable, "-m", "gateway.worker", str(number), str(theirs.fileno()), observer_path, *logs,
+            *map(str, fds),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *fds],
         )  # fmt: skip
@@ -93,10 +95,10 @@ class ObserverProcess:
 
     async def spawn(self) -> None:
         """Start `python -m gateway.observer`; its settings go in on standard input, one JSON line."""
-        for path in (self.records_path, self.control_path):
-            Path(path).unlink(missing_ok=True)
+        self._forget_sockets()
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.observer", "--socket", self.records_path, "--control", self.control_path,
+            sys.executable, "-m", "gateway.observer",
+            "--socket", self.records_path, "--control", self.control_path,
             stdin=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stdin is not None
@@ -104,14 +106,23 @@ class ObserverProcess:
         await self.process.stdin.drain()
         self.process.stdin.close()
 
+    def _forget_sockets(self) -> None:
+        for path in (self.records_path, self.control_path):
+            Path(path).unlink(missing_ok=True)
+
     async def listening(self, timeout: float = 10) -> None:
         """Wait until it listens. Raises `TimeoutError` or `ChildProcessError`."""
         assert self.process is not None
         async with asyncio.timeout(timeout):
-            while not (os.path.exists(self.records_path) and os.path.exists(self.control_path)):  # noqa: PTH110, ASYNC240
+            while not self._sockets_exist():
                 if self.process.returncode is not None:
-                    raise ChildProcessError(f"the observer ended with {self.process.returncode} while starting")
+                    raise ChildProcessError(
+                        f"the observer ended with {self.process.returncode} while starting"
+                    )
                 await asyncio.sleep(0.005)
+
+    def _sockets_exist(self) -> bool:
+        return Path(self.records_path).exists() and Path(self.control_path).exists()
 
     async def ask(self, op: str, timeout: float = 5, **payload: Any) -> Any:
         """One question, one answer, on a connection of its own. Raises `OSError` or `TimeoutError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -13,7 +14,7 @@ import uvicorn
 import uvloop
 
 from gateway.admin import Admin, is_loopback
-from gateway.config import Config, ConfigError, load, render_findings
+from gateway.config import Config, ConfigError, check_workers, load, render_findings
 from gateway.logs import set_up
 from gateway.supervisor import Supervisor
 
@@ -26,21 +27,22 @@ class _AdminServer(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         """Capture nothing."""
-        import contextlib
-
         return contextlib.nullcontext()
 
 
 def _loads(args: argparse.Namespace) -> Config | None:
     try:
-        return load(args.config, os.environ)
+        config = load(args.config, os.environ)
+        if apart := check_workers(config, args.workers):
+            raise ConfigError(apart)
     except ConfigError as error:
         print(render_findings(error.findings, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return None
+    return config
 
 
 def serve(args: argparse.Namespace) -> int:
-    """Run until told to stop. Exit status 1 for a configuration that cannot serve, 2 for unusable addresses."""
+    """Run until told to stop. Exit status 1: a configuration that cannot serve; 2: unusable addresses."""
     config = _loads(args)
     if config is None:
         return 1
@@ -49,7 +51,10 @@ def serve(args: argparse.Namespace) -> int:
         return 2
     token = config.server.admin.token.get_secret_value() if config.server.admin.token else ""
     if not token and not is_loopback(args.admin_host):
-        print(f"--admin-host {args.admin_host} is reachable from outside: set server.admin.token first", file=sys.stderr)
+        print(
+            f"--admin-host {args.admin_host} is reachable from outside: set server.admin.token first",
+            file=sys.stderr,
+        )
         return 2
     set_up(config.telemetry.logs.level, config.telemetry.logs.format)
     return uvloop.run(_serve(args, config, token))
@@ -63,11 +68,16 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
         family = socket.AF_INET6 if ":" in args.admin_host else socket.AF_INET
         admin_socket = socket.create_server((args.admin_host, args.admin_port), family=family)
     except OSError as error:
-        print(f"cannot listen: {error.strerror}. Is another gateway running? Try --port 0 --admin-port 0", file=sys.stderr)
+        print(
+            f"cannot listen: {error.strerror}. Is another gateway running? Try --port 0 --admin-port 0",
+            file=sys.stderr,
+        )
         return 2
     admin_port = admin_socket.getsockname()[1]
     app = Admin(supervisor, token).app()
-    admin = _AdminServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False))
+    admin = _AdminServer(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+    )
     admin_task = asyncio.create_task(admin.serve([admin_socket]))
     await supervisor.start()
     print(

@@ -60,7 +60,7 @@ class FakeClock(Clock):
 
 
 class State:
-    """Live state of policies and upstreams that outlives a reload where its key, hence its config, did not change.
+    """Live state of policies and upstreams that outlives a reload where its key did not change.
 
     A build of a new generation runs between `begin` and either `commit` or `abort`; it asks for what
     it uses. One build at a time.

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import watchfiles
-
 from gateway.channel import ChannelClosed, RemoteError
-from gateway.config import Config, ConfigError, diff, load
+from gateway.config import Config, ConfigError, check_workers, diff, load
 from gateway.metrics import Metrics, Sample, merge
 from gateway.processes import ObserverProcess, WorkerProcess
+from gateway.watching import watch
 
 log = logging.getLogger("gateway.supervisor")
 _RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -33,7 +32,7 @@ class Supervisor:
         self.config = config
         self.environ = environ
         self.generation = 1
-        self.draining = False
+        self.draining: bool = False
         self.started_unix = time.time()
         self.last_reload_error = ""
         self.listeners: list[socket.socket] = []
@@ -43,12 +42,19 @@ class Supervisor:
         self.stopped = asyncio.Event()
         self.metrics = Metrics()
         self._buried: list[Sample] = []
+        self._observer_replaced = False
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._runtime = tempfile.TemporaryDirectory(prefix="gateway-")  # mode 0700
-        self._generation_gauge = self.metrics.gauge("gateway_config_generation", "Configuration generation that serves.")
-        self._reloads = self.metrics.counter("gateway_config_reloads_total", "Reloads by result.", ("result",))
-        self._restarts = self.metrics.counter("gateway_restarts_total", "Children started again after dying.", ("child",))
+        self._generation_gauge = self.metrics.gauge(
+            "gateway_config_generation", "Configuration generation that serves."
+        )
+        self._reloads = self.metrics.counter(
+            "gateway_config_reloads_total", "Reloads by result.", ("result",)
+        )
+        self._restarts = self.metrics.counter(
+            "gateway_restarts_total", "Children started again after dying.", ("child",)
+        )
         self.metrics.gauge("gateway_workers", "Workers that serve.").watch(
             lambda: sum(worker.ready for worker in self.workers.values())
         )
@@ -61,12 +67,11 @@ class Supervisor:
         listener = socket.create_server((host, port), family=family, backlog=4096)
         listener.setblocking(False)
         self.listeners.append(listener)
-        self.port: int = listener.getsockname()[1]
-        return self.port
+        return int(listener.getsockname()[1])
 
     async def start(self) -> None:
         """Start the observer and the workers, and begin to watch them and the configuration."""
-        self.observer = ObserverProcess(Path(self._runtime.name), self._observer_settings())
+        self.observer = ObserverProcess(Path(self._runtime.name), self.config.telemetry.for_observer())
         await self.observer.spawn()
         await self.observer.listening()
         await asyncio.gather(*(self._start_worker(number) for number in range(self.count)))
@@ -76,7 +81,7 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_stop)
         self._go(self._watch_observer())
-        self._go(self._watch_files())
+        self._go(watch(lambda: self.config, self.reload))
         self._go(self._listen_to_workers())
 
     def _go(self, work: Any) -> None:
@@ -104,7 +109,9 @@ class Supervisor:
         """Drain: not ready, `Connection: close`, listeners closed, calls ended or cut, children gone."""
         self.draining = True
         drain = self.config.server.drain
-        log.info("draining: %gs until the listeners close, then %gs for calls under way", drain.delay, drain.grace)
+        log.info(
+            "draining: %gs until the listeners close, then %gs for calls under way", drain.delay, drain.grace
+        )
         for worker in self.workers.values():
             with contextlib.suppress(ChannelClosed, RemoteError, TimeoutError):
                 await worker.channel.request("begin_drain")
@@ -124,7 +131,10 @@ class Supervisor:
 
     async def _start_worker(self, number: int) -> None:
         assert self.observer is not None
-        worker = await WorkerProcess.spawn(number, self.listeners, self.observer.records_path)
+        logs = self.config.telemetry.logs
+        worker = await WorkerProcess.spawn(
+            number, self.listeners, self.observer.records_path, (logs.level, logs.format)
+        )
         async with self._reloading:  # a worker that starts during a reload starts with what comes out of it
             await worker.bring_up(self.generation, self.config)
             self.workers[number] = worker
@@ -135,14 +145,19 @@ class Supervisor:
         worker.ready = False
         if self.draining:
             return
-        log.error("worker %d (process %d) died with status %s: starting it again", worker.number, worker.process.pid, status)
+        log.error(
+            "worker %d (process %d) died with status %s: starting it again",
+            worker.number,
+            worker.process.pid,
+            status,
+        )
         self._restarts.add(("worker",))
         self._bury(worker)
         await worker.channel.close()
-        for attempt in range(1_000_000):
+        attempt = 0
+        while not self.draining:
             await asyncio.sleep(_RESTART_PAUSES[min(attempt, len(_RESTART_PAUSES) - 1)])
-            if self.draining:
-                return
+            attempt += 1
             try:
                 await self._start_worker(worker.number)
             except (OSError, ChannelClosed, RemoteError, TimeoutError) as error:
@@ -157,18 +172,31 @@ class Supervisor:
         worker.samples = []
 
     async def _watch_observer(self) -> None:
-        assert self.observer is not None and self.observer.process is not None
+        assert self.observer is not None
+        assert self.observer.process is not None
         deaths = 0
         while True:
             started = time.monotonic()
             status = await self.observer.process.wait()
             if self.draining:
                 return
-            deaths = deaths + 1 if time.monotonic() - started < 10 else 0
-            log.error("observer died with status %s: starting it again; calls go on", status)
-            self._restarts.add(("observer",))
-            await asyncio.sleep(_RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)])
+            if self._observer_replaced:
+                self._observer_replaced = False
+            else:
+                deaths = deaths + 1 if time.monotonic() - started < 10 else 0
+                log.error("observer died with status %s: starting it again; calls go on", status)
+                self._restarts.add(("observer",))
+                await asyncio.sleep(_RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)])
             await self.observer.spawn()
+
+    def _replace_observer(self, config: Config) -> None:
+        """Let an observer with new settings take over; records wait in the workers for a moment."""
+        assert self.observer is not None
+        assert self.observer.process is not None
+        self.observer.settings = config.telemetry.for_observer()
+        if self.observer.process.returncode is None:
+            self._observer_replaced = True
+            self.observer.process.terminate()
 
     async def _listen_to_workers(self) -> None:
         while True:
@@ -179,24 +207,31 @@ class Supervisor:
         """The numbers of all workers, dead ones included, and the supervisor's own."""
         workers = list(self.workers.values())
         await asyncio.gather(*(worker.hear() for worker in workers))
-        return merge([self.metrics.snapshot(), self._buried, *(worker.samples for worker in workers)])
+        own = [self.metrics.snapshot(), self._buried, await self._observer_samples()]
+        return merge([*own, *(worker.samples for worker in workers)])
+
+    async def _observer_samples(self) -> list[Sample]:
+        """The observer's numbers; none where it does not answer just now."""
+        assert self.observer is not None
+        try:
+            answer = await self.observer.ask("metrics", timeout=1)
+        except (OSError, EOFError, TimeoutError):
+            return []
+        return [
+            (name, kind, text, tuple(labels), [(tuple(key), value) for key, value in values])
+            for name, kind, text, labels, values in answer
+        ]
 
     @property
     def ready(self) -> bool:
         """Every worker serves, and nobody told us to stop."""
-        return not self.draining and len(self.workers) == self.count and all(w.ready for w in self.workers.values())
+        return (
+            not self.draining
+            and len(self.workers) == self.count
+            and all(w.ready for w in self.workers.values())
+        )
 
     # Reloading.
-
-    async def _watch_files(self) -> None:
-        folder = self.path.resolve().parent
-        watched = [folder, *( [folder / "policies"] if (folder / "policies").is_dir() else [])]
-        async for changes in watchfiles.awatch(*watched, recursive=False, step=50, debounce=200):
-            if any(self._matters(Path(name)) for _, name in changes):
-                await self.reload()
-
-    def _matters(self, changed: Path) -> bool:
-        return changed.name == self.path.name or (changed.suffix in (".yaml", ".yml") and changed.parent.name == "policies")
 
     async def reload(self) -> list[str]:
         """Load the configuration anew and swap it in, in all workers or in none.
@@ -209,6 +244,8 @@ class Supervisor:
                 config = await asyncio.to_thread(load, self.path, self.environ)
             except ConfigError as error:
                 return self._refuse("bad_file", f"{error}")
+            if apart := check_workers(config, self.count):
+                return self._refuse("bad_file", f"{ConfigError(apart)}")
             changes = diff(self.config, config)
             if config.fingerprint == self.config.fingerprint:
                 self.last_reload_error = ""
@@ -218,12 +255,17 @@ class Supervisor:
             number = self.generation + 1
             workers = [worker for worker in self.workers.values() if worker.ready]
             prepared = await asyncio.gather(
-                *(worker.channel.request("prepare", (number, config)) for worker in workers), return_exceptions=True
+                *(worker.channel.request("prepare", (number, config)) for worker in workers),
+                return_exceptions=True,
             )
-            if errors := [e for e in prepared if isinstance(e, BaseException) and not isinstance(e, ChannelClosed)]:
+            if errors := [
+                e for e in prepared if isinstance(e, BaseException) and not isinstance(e, ChannelClosed)
+            ]:
                 await self._each(workers, "abort", None)
                 return self._refuse("failed", f"a worker cannot build it: {errors[0]}")
             await self._each(workers, "commit", number)
+            if config.telemetry != self.config.telemetry:
+                self._replace_observer(config)
             self.generation, self.config = number, config
             self._generation_gauge.set(number)
             self._reloads.add(("ok",))
@@ -234,7 +276,9 @@ class Supervisor:
     @staticmethod
     async def _each(workers: list[WorkerProcess], op: str, payload: Any) -> None:
         """Tell all; one that cannot any more is dead or wrong, and is started anew with what serves."""
-        results = await asyncio.gather(*(w.channel.request(op, payload) for w in workers), return_exceptions=True)
+        results = await asyncio.gather(
+            *(w.channel.request(op, payload) for w in workers), return_exceptions=True
+        )
         for worker, result in zip(workers, results, strict=True):
             if isinstance(result, BaseException) and worker.process.returncode is None:
                 log.error("%r failed to %s (%s): killing it", worker, op, result)
@@ -244,13 +288,12 @@ class Supervisor:
     async def tell(self, op: str, payload: Any) -> list[Any]:
         """Ask all workers; the answers, or the exceptions of those that gave none."""
         workers = list(self.workers.values())
-        return await asyncio.gather(*(w.channel.request(op, payload) for w in workers), return_exceptions=True)
+        return await asyncio.gather(
+            *(w.channel.request(op, payload) for w in workers), return_exceptions=True
+        )
 
     def _refuse(self, result: str, message: str) -> list[str]:
         self.last_reload_error = message
         self._reloads.add((result,))
         log.error("reload refused, generation %d serves on:\n%s", self.generation, message)
         return []
-
-    def _observer_settings(self) -> dict[str, Any]:
-        return self.config.telemetry.model_dump(mode="json")

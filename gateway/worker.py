@@ -18,8 +18,10 @@ from gateway.config import Config
 from gateway.edge.proxy import Proxy
 from gateway.edge.server import EdgeServer
 from gateway.generation import Generation, World
+from gateway.logs import set_up
 from gateway.recorder import Recorder
 from gateway.stores import Stores
+from gateway.upstream import Upstream
 from gateway.upstream.control import HttpxControlClient
 
 log = logging.getLogger("gateway.worker")
@@ -48,7 +50,13 @@ class Worker:
         if self.world is None:
             self.world = World(control=HttpxControlClient(), stores=Stores(config.state))
         await self.do_abort(None)
-        self.prepared = Generation(number, config, self.world)
+        try:
+            self.prepared = Generation(number, config, self.world)
+        except Exception:
+            for thing in self.world.state.abort():
+                if isinstance(thing, Upstream):
+                    await thing.close()
+            raise
         return number
 
     async def do_abort(self, _payload: Any) -> None:
@@ -68,6 +76,11 @@ class Worker:
             await self._serve(generation)
         else:
             self.proxy.swap(generation).retire(gone)
+            assert self.server is not None
+            self.server.configure(
+                trusted_proxies=generation.config.server.trusted_proxies,
+                sample=generation.config.telemetry.traces.sample,
+            )
         self._forget_garbage()
         return number
 
@@ -76,9 +89,13 @@ class Worker:
         recorder = Recorder(worker=self.number, metrics=self.world.metrics)
         await recorder.connect(self.observer_path)
         self.proxy = Proxy(generation, recorder)
-        server = generation.config.server
-        self.server = EdgeServer(self.proxy, tls=server.tls, trusted_proxies=server.trusted_proxies,
-                                 sample=generation.config.telemetry.traces.sample)
+        config = generation.config
+        self.server = EdgeServer(
+            self.proxy,
+            tls=config.tls_files,
+            trusted_proxies=config.server.trusted_proxies,
+            sample=config.telemetry.traces.sample,
+        )
         for listener in self.listeners:
             await self.server.listen(listener)
 
@@ -150,9 +167,9 @@ async def _run(number: int, control: int, listeners: list[int], observer_path: s
 
 
 def main() -> None:
-    """`python -m gateway.worker NUMBER CONTROL_FD OBSERVER_PATH LISTENER_FD...`, started by the supervisor only."""
-    number, control, observer_path, *listeners = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s")
+    """Started by the supervisor only: `gateway.worker NUMBER CONTROL_FD OBSERVER_PATH LEVEL FORMAT FD...`."""
+    number, control, observer_path, level, form, *listeners = sys.argv[1:]
+    set_up(level, "json" if form == "json" else "text")
     uvloop.run(_run(int(number), int(control), [int(fd) for fd in listeners], observer_path))
 
 

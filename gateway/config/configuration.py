@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.config.findings import Finding, Place
 from gateway.config.models import ProviderConfig, RouteConfig
-from gateway.config.server import ServerConfig, TelemetryConfig
+from gateway.config.server import ServerConfig, TelemetryConfig, TlsConfig
 from gateway.consumers import Consumer, ConsumerConfig
 from gateway.policy import PolicyConfig
 from gateway.upstream.settings import UpstreamConfig
@@ -68,6 +68,15 @@ class Config:
     def callers(self) -> dict[str, Consumer]:
         """Everybody who may call: `consumers:` and, under their own names, `providers:`."""
         return callers_of(self.consumers, self.providers)
+
+    @property
+    def tls_files(self) -> TlsConfig | None:
+        """`server.tls` with its paths as they open from anywhere."""
+        tls = self.server.tls
+        if tls is None:
+            return None
+        paths = {key: str(self.beside(path)) for key, path in tls.model_dump().items() if path is not None}
+        return tls.model_copy(update=paths)
 
     def beside(self, name: str) -> Path:
         """A path that the configuration gives: relative to its folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -133,3 +133,11 @@ class TelemetryConfig(Settings):
     """Traces of forwarded calls."""
     logs: LogsConfig = LogsConfig()
     """Access log and messages."""
+
+    def for_observer(self) -> dict[str, Any]:
+        """These settings as plain data for the observer process, secrets shown: they go down a pipe."""
+        settings: dict[str, Any] = self.model_dump(mode="json")
+        settings["traces"]["headers"] = {
+            name: value.get_secret_value() for name, value in self.traces.headers.items()
+        }
+        return settings

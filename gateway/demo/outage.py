@@ -6,7 +6,7 @@ import time
 
 from gateway.demo.client import Answer, Caller, must, until
 from gateway.demo.stage import GAMES_TTL_SECONDS
-from gateway.observer.waterfall import draw
+from gateway.observer.waterfall import render_trace
 
 
 class Outage:
@@ -83,7 +83,7 @@ class Outage:
     def waterfall(self, caller: Caller) -> None:
         must(bool(self.trace_id), "no call of the outage failed, so there is none to draw")
         trace = caller.trace(self.trace_id)
-        draw(trace, caller.screen.console)
+        caller.screen.console.print(render_trace(trace, caller.screen.console), markup=False, highlight=False)
         kinds = [span["kind"] for span in trace["spans"]]
         must(kinds.count("server") == 1 and kinds.count("client") >= 1, f"the trace has spans {kinds}")
         caller.screen.good(f"`gateway traces {self.trace_id[:8]}` draws it again; every call has one")

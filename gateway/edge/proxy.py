@@ -1,10 +1,9 @@
-"""What both entrances, our own edge and any ASGI server, share: find the route, run its chain, answer every error."""
+"""What both entrances, our own edge and any ASGI server, share: route, chain, an answer to every error."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,9 @@ class Proxy:
         self.generation = generation
         self.limits: EdgeLimits = generation.limits
         self.recorder = recorder
-        self.rejections: Counter[str] = Counter()
+        self.rejections = generation.world.metrics.counter(
+            "gateway_rejected_total", "Requests refused before they became calls.", ("code",)
+        )
 
     def swap(self, generation: Generation) -> Generation:
         """Serve `generation` from the next request on; returns the one before, whose calls go on under it."""
@@ -39,7 +40,11 @@ class Proxy:
         return before
 
     def find(self, exchange: Exchange) -> None:
-        """Set `route`, `params` and `target`, or raise `Refused`: ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, HTTPS_REQUIRED."""
+        """Set `route`, `params` and `target`.
+
+        Raises `Refused`: ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, HTTPS_REQUIRED; BAD_REQUEST where the
+        rewritten target would traverse.
+        """
         generation = self.generation
         route, params = generation.router.find(exchange.method, exchange.path, exchange.authority)
         if route.require_tls and exchange.scheme != "https":
@@ -67,7 +72,7 @@ class Proxy:
         return response
 
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
-        """The call is over: record it. Exactly once per exchange; `response` is None where the caller left first."""
+        """The call is over: record it. Once per exchange; `response` is None where the caller left first."""
         exchange.ended_ns = perf_counter_ns()
         generation = exchange.generation
         if generation is not None:
@@ -79,4 +84,4 @@ class Proxy:
 
     def rejected(self, code: str) -> None:
         """Count a request too broken to become an exchange."""
-        self.rejections[code] += 1
+        self.rejections.add((code,))

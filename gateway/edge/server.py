@@ -8,7 +8,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
@@ -30,9 +30,12 @@ CUT_SECONDS = 5.0
 class TlsSettings(Protocol):
     """What `server.tls` says: paths of PEM files."""
 
-    certificate: Any
-    key: Any
-    client_ca: Any
+    @property
+    def certificate(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def client_ca(self) -> str | None: ...
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:

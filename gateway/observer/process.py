@@ -101,7 +101,7 @@ def _answer(observer: Observer, question: bytes) -> Any:
     try:
         asked = json.loads(question)
         if not isinstance(asked, dict):
-            raise ValueError("a question is a JSON object")  # noqa: TRY004, TRY301 - answered just below
+            raise ValueError("a question is a JSON object")  # noqa: TRY004 - answered just below
         return observer.ask(asked)
     except (ValueError, TypeError) as error:
         return {"error": str(error)}

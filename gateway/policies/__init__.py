@@ -1,6 +1,5 @@
 """Every policy there is, registered in one visible list."""
 
-from gateway.policy import PolicyConfig
 from gateway.policies.authentication import AuthenticationConfig
 from gateway.policies.cache import CacheConfig
 from gateway.policies.circuit_breaker import CircuitBreakerConfig
@@ -13,6 +12,7 @@ from gateway.policies.rate_limit import RateLimitConfig
 from gateway.policies.retry import RetryConfig
 from gateway.policies.timeout import TimeoutConfig
 from gateway.policies.upstream_auth import UpstreamAuthConfig
+from gateway.policy import PolicyConfig
 
 POLICIES: dict[str, type[PolicyConfig]] = {
     config.name: config

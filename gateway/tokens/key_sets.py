@@ -114,7 +114,7 @@ class PublishedKeys:
         try:
             answer = await self._control.request("GET", self._url, headers={"accept": "application/json"})
             if answer.status != 200:
-                raise ValueError(f"status {answer.status}")  # noqa: TRY301 - told like every other failure below
+                raise ValueError(f"status {answer.status}")
             keys = read_key_set(answer.body, self._settings.algorithms)
         except (GatewayError, ValueError):  # the keys at hand serve on, for as long as they may
             self._fetches.add(("failed",))

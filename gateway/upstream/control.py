@@ -41,7 +41,7 @@ class HttpxControlClient:
         form: Mapping[str, str] | None = None,
         content: bytes | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 - callers bound a call in one word
+        timeout: float = 5.0,
     ) -> Answer:
         """One call, `timeout` in seconds from start to last byte. UpstreamError where no answer came."""
         fields = {"accept": "*/*", "user-agent": "provider-gateway", **(headers or {})}

@@ -98,7 +98,7 @@ class Pool:
             async with asyncio.timeout_at(until):
                 connection = await self._connect(self)
             if connection.closed:
-                raise connect_fault(ConnectionResetError())  # noqa: TRY301
+                raise connect_fault(ConnectionResetError())
         except TimeoutError:
             self._pass_on(None)
             raise UpstreamError(
