@@ -134,14 +134,20 @@ def gateway(
     policies: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     workers: int = 1,
+    *,
     options: tuple[str, ...] = (),
+    files: Mapping[str, str | bytes] | None = None,
 ) -> Iterator[Gateway]:
-    """A gateway for as long as the block lasts. `policies`: name of a list → YAML of policies/NAME.yaml.
+    """A gateway for as long as the block lasts. `policies`: name of a list → YAML of policies/NAME.yaml;
+    `files`: other files that the configuration names, by their path relative to it.
 
     Fails where it does not start, does not end with status 0 in time, or leaves a process behind.
     """
     with tempfile.TemporaryDirectory(prefix="gateway-test-") as name:
         folder = Path(name)
+        for path, content in (files or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content.encode() if isinstance(content, str) else content)
         write_config(folder, config_text, policies or {})
         running = Gateway(folder, workers=workers, environ=environ or {}, options=options)
         try:
