@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,7 +22,7 @@ class Shape:
     @classmethod
     def of(cls, model: type[BaseModel]) -> Shape:
         """The form of a model."""
-        schema = model.model_json_schema(by_alias=True)
+        schema = _schema(model)
         return cls(tuple(_options(schema, schema.get("$defs", {}))), schema.get("$defs", {}))
 
     def child(self, segment: str | int) -> Shape:
@@ -84,6 +85,12 @@ class Shape:
         return as_written(value, self.example())
 
 
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON Schema, to be read only. Writing all of them takes 100 ms, which every reload would pay."""
+    return model.model_json_schema(by_alias=True)
+
+
 def _flow(value: Any) -> str:
     return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
 
@@ -103,7 +110,7 @@ def secret_names(models: Sequence[type[BaseModel]]) -> frozenset[str]:
     """The keys of all these models whose values are secret."""
     names: set[str] = set()
     for model in models:
-        schema = model.model_json_schema(by_alias=True)
+        schema = _schema(model)
         defs = schema.get("$defs", {})
         for part in (schema, *defs.values()):
             for name, option in part.get("properties", {}).items():
