@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,8 @@ class World:
     state: State = field(default_factory=State)
     metrics: Metrics = field(default_factory=Metrics)
     tasks: set[asyncio.Future[Any]] = field(default_factory=set)
+    generations: weakref.WeakSet[Generation] = field(default_factory=weakref.WeakSet)
+    """Those still in memory: the one that serves, and those whose calls go on."""
 
     def background(self, work: Awaitable[Any]) -> None:
         """Run `work` beside the calls; its failure is logged, never lost."""
@@ -54,6 +57,7 @@ class Generation:
         self.in_flight = 0
         self.limits = EdgeLimits.of(config.server)
         self.retired: Callable[[], None] | None = None
+        world.generations.add(self)
         world.state.begin()
         self.upstreams = {name: self._upstream(name) for name in config.upstreams}
         services = Services(

@@ -102,6 +102,7 @@ class Worker:
     @staticmethod
     def _forget_garbage() -> None:
         """What a generation is made of lives long: keep the collector from walking it on every round."""
+        gc.unfreeze()  # what the last round kept may be garbage by now
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
@@ -116,6 +117,7 @@ class Worker:
         return {
             "pid": os.getpid(),
             "generation": generation.number if generation else 0,
+            "generations": len(self.world.generations) if self.world else 0,
             "in_flight": generation.in_flight if generation else 0,
             "connections": self.server.connections if self.server else 0,
             "upstreams": {n: repr(u) for n, u in generation.upstreams.items()} if generation else {},

@@ -87,7 +87,7 @@ class Shape:
 
 @cache
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's JSON Schema, to be read only. Writing all of them takes 100 ms, which every reload would pay."""
+    """A model's JSON Schema, to be read only. Writing them all takes 100 ms, which every reload would pay."""
     return model.model_json_schema(by_alias=True)
 
 
