@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from gateway.config.models import RoutesFile
 from gateway.config.shapes import as_written
 
@@ -63,6 +65,13 @@ def reference() -> str:
     return "\n".join([_INTRODUCTION, *_section("", schema, schema["$defs"], {})]) + "\n"
 
 
+def fields(model: type[BaseModel]) -> str:
+    """The tables of one model's settings, Markdown; that of the model itself has no heading."""
+    schema = model.model_json_schema(by_alias=True)
+    written = "\n".join(_section("", schema, schema.get("$defs", {}), {}))
+    return "| key " + written.partition("| key ")[2].replace("\n## ", "\n### ").rstrip() + "\n"
+
+
 def _section(path: str, schema: dict[str, Any], defs: dict[str, Any], seen: dict[int, str]) -> Iterator[str]:
     """A table of the keys at `path`, then one for each mapping below; `seen` holds those already written."""
     yield f"## {'`' + path + '`' if path else 'Top level'}"
@@ -72,15 +81,19 @@ def _section(path: str, schema: dict[str, Any], defs: dict[str, Any], seen: dict
         return
     seen[id(schema)] = path
     yield from (str(schema.get("description", "")).split("\n\n")[0], "")
+    if not schema.get("properties"):
+        yield from ("Nothing to set: `{}`.", "")
+        return
     yield "| key | takes | default | meaning |"
     yield "|---|---|---|---|"
     below: list[tuple[str, dict[str, Any]]] = []
     for key, field in schema.get("properties", {}).items():
         needed = key in schema.get("required", ())
         default = "needed" if needed else _default(field)
-        meaning = " ".join(str(field.get("description", "")).split())
-        yield f"| `{key}` | {_takes(field, defs)} | {default} | {meaning} |"
         inner = _mapping(field, defs)
+        told = field.get("description") or (inner[1].get("description", "") if inner else "")
+        meaning = " ".join(str(told).split("\n\n")[0].split())
+        yield f"| `{key}` | {_takes(field, defs)} | {default} | {meaning} |"
         if inner is not None:
             below.append((f"{path}.{key}{inner[0]}".removeprefix("."), inner[1]))
     yield ""
@@ -124,10 +137,10 @@ def _takes(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         return f"`{json.dumps(schema['const']).strip(chr(34))}`"
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
-    if "anyOf" in schema:
-        options = [option for option in schema["anyOf"] if option.get("type") != "null"]
-        return " or ".join(dict.fromkeys(_takes(option, defs) for option in options))
     schema = _resolve(schema, defs)
+    if alternatives := schema.get("anyOf") or schema.get("oneOf"):
+        options = [option for option in alternatives if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(_takes(option, defs) for option in options))
     match schema.get("type"):
         case "array":
             return f"list of {_takes(schema['items'], defs)}" if schema.get("items") else "list"
@@ -141,6 +154,8 @@ def _takes(schema: dict[str, Any], defs: dict[str, Any]) -> str:
             return "number"
         case "boolean":
             return "`true` or `false`"
+        case None:
+            return "anything"
     return "text"
 
 

@@ -38,7 +38,7 @@ def _keyed(name: str) -> str:
 class CacheKey(BaseModel):
     """What, besides method and target (and the body of a POST), makes two calls the same."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     headers: tuple[Annotated[str, AfterValidator(_keyed)], ...] | None = None
     """The request headers that are keyed, and so forwarded; left out, all of them but those that differ

@@ -107,7 +107,9 @@ Status = Annotated[int, Field(ge=100, le=599)]
 class Both(BaseModel):
     """One rule for a status and a body code together: it wins over either alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
     status: Status
     code: NativeCode

@@ -52,7 +52,7 @@ def _plain(headers: dict[str, str]) -> dict[str, str]:
 class Respond(BaseModel):
     """A static answer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     status: int = Field(default=200, ge=200, le=599)
     json_: Any = Field(default=None, alias="json")

@@ -109,7 +109,7 @@ class HeaderEdits(BaseModel):
     Values may hold `{trace_id}`, `{consumer}`, `{client}` and `{route}`; `{{` and `}}` are braces.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     remove: tuple[HeaderName, ...] = ()
     rename: dict[HeaderName, HeaderName] = {}

@@ -32,7 +32,7 @@ _CERTAINTY = (Sent.NO, Sent.UNKNOWN, Sent.YES)
 class Backoff(BaseModel):
     """How long to wait before a retry: a random time up to base, then 2 base, 4 base, ... at most max."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     base: Duration = 0.05
     max: Duration = 1.0
@@ -45,7 +45,7 @@ class Backoff(BaseModel):
 class TransactionId(BaseModel):
     """Where a call carries the id by which its receiver applies it once only: a header or a JSON field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+$")
     """A request header's name."""
