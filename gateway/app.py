@@ -21,6 +21,7 @@ from starlette.routing import Mount
 from gateway.config import load
 from gateway.edge.asgi import AsgiEntrance
 from gateway.edge.proxy import Proxy
+from gateway.edge.sampling import sampling
 from gateway.generation import Generation, World
 from gateway.processes import ObserverProcess
 from gateway.recorder import Recorder
@@ -51,7 +52,7 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
             entrance.app = AsgiEntrance(
                 Proxy(generation, recorder),
                 trusted_proxies=config.server.trusted_proxies,
-                sample=config.telemetry.traces.sample,
+                sampling=sampling(config.telemetry.traces.sample, environ),
             )
             try:
                 yield

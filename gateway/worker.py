@@ -16,6 +16,7 @@ import uvloop
 from gateway.channel import Channel
 from gateway.config import Config
 from gateway.edge.proxy import Proxy
+from gateway.edge.sampling import sampling
 from gateway.edge.server import EdgeServer
 from gateway.generation import Generation, World
 from gateway.logs import set_up
@@ -79,7 +80,7 @@ class Worker:
             assert self.server is not None
             self.server.configure(
                 trusted_proxies=generation.config.server.trusted_proxies,
-                sample=generation.config.telemetry.traces.sample,
+                sampling=sampling(generation.config.telemetry.traces.sample, os.environ),
             )
         self._forget_garbage()
         return number
@@ -94,7 +95,7 @@ class Worker:
             self.proxy,
             tls=config.tls_files,
             trusted_proxies=config.server.trusted_proxies,
-            sample=config.telemetry.traces.sample,
+            sampling=sampling(config.telemetry.traces.sample, os.environ),
         )
         for listener in self.listeners:
             await self.server.listen(listener)

@@ -107,8 +107,8 @@ class TracesConfig(Settings):
     """URL of an OTLP http/protobuf receiver, `http://127.0.0.1:4318/v1/traces`; kept in memory without it."""
     headers: dict[str, Secret] = Field(default={})
     """Headers of the export, for a collector that wants a key."""
-    sample: Percent = 1.0
-    """The share of new traces that is recorded."""
+    sample: Percent | None = None
+    """The share of new traces that is recorded; without it `OTEL_TRACES_SAMPLER` decides, else all are."""
 
     @model_validator(mode="after")
     def _url(self) -> Self:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
+from gateway.edge.sampling import Sampling
 from gateway.edge.writer import frame
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response, Stream
@@ -34,10 +35,14 @@ class AsgiEntrance:
     """`await entrance(scope, receive, send)`."""
 
     def __init__(
-        self, proxy: Proxy, *, trusted_proxies: Iterable[str | Network] = (), sample: float = 1.0
+        self,
+        proxy: Proxy,
+        *,
+        trusted_proxies: Iterable[str | Network] = (),
+        sampling: Sampling = Sampling(),  # noqa: B008 - a tuple is immutable
     ) -> None:
         self.proxy = proxy
-        self.intake = Intake(trusted_proxies, sample)
+        self.intake = Intake(trusted_proxies, sampling)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.edge.client_address import ClientAddresses, Network
 from gateway.edge.head import HeadReader
+from gateway.edge.sampling import Sampling
 from gateway.edge.trace_context import TraceContext
 from gateway.exchange import Exchange
 
@@ -20,10 +21,14 @@ class Intake:
 
     __slots__ = ("addresses", "head", "traces")
 
-    def __init__(self, trusted_proxies: Iterable[str | Network] = (), sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        trusted_proxies: Iterable[str | Network] = (),
+        sampling: Sampling = Sampling(),  # noqa: B008 - a tuple is immutable
+    ) -> None:
         self.head = HeadReader()
         self.addresses = ClientAddresses(trusted_proxies)
-        self.traces = TraceContext(sample)
+        self.traces = TraceContext(sampling)
 
     def exchange(self, head: bytes, limits: EdgeLimits, peer: str, trusted: bool, scheme: str) -> Exchange:
         """The exchange a head begins, its body still empty. Raises `Refused`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
 from gateway.edge.protocol import EdgeConnection
+from gateway.edge.sampling import Sampling
 from gateway.edge.writer import date_line
 from gateway.errors import Sent, UpstreamError
 
@@ -62,11 +63,11 @@ class EdgeServer:
         *,
         tls: TlsSettings | None = None,
         trusted_proxies: Iterable[str | Network] = (),
-        sample: float = 1.0,
+        sampling: Sampling = Sampling(),  # noqa: B008 - a tuple is immutable
         sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self.proxy = proxy
-        self.intake = Intake(trusted_proxies, sample)
+        self.intake = Intake(trusted_proxies, sampling)
         self.date_line = date_line()
         self.draining = False
         """Answers carry `Connection: close`."""
@@ -92,9 +93,9 @@ class EdgeServer:
         """Open connections."""
         return len(self._open)
 
-    def configure(self, *, trusted_proxies: Iterable[str | Network], sample: float) -> None:
+    def configure(self, *, trusted_proxies: Iterable[str | Network], sampling: Sampling) -> None:
         """Take a new generation's settings; connections that are open keep the trust they were met with."""
-        self.intake = Intake(trusted_proxies, sample)
+        self.intake = Intake(trusted_proxies, sampling)
 
     async def listen(self, where: socket.socket | tuple[str, int]) -> tuple[str, int]:
         """Accept connections on a bound socket, or on host and port (0: a free one); returns the address."""

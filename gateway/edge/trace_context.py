@@ -6,6 +6,7 @@ import os
 import random
 import re
 
+from gateway.edge.sampling import Sampling
 from gateway.exchange import Exchange
 
 _HEX = b"0123456789abcdef"
@@ -44,11 +45,12 @@ def parse_tracestate(values: list[bytes]) -> str:
 class TraceContext:
     """Gives exchanges their ids. A new trace is sampled by its id, as OpenTelemetry's TraceIdRatioBased."""
 
-    __slots__ = ("_bits", "_bound")
+    __slots__ = ("_bits", "_bound", "_follows_parent")
 
-    def __init__(self, sample: float = 1.0) -> None:
+    def __init__(self, sampling: Sampling = Sampling()) -> None:  # noqa: B008 - a tuple is immutable
         self._bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311 - ids must be unique, not secret
-        self._bound = round(sample * (1 << 64))
+        self._bound = round(sampling.ratio * (1 << 64))
+        self._follows_parent = sampling.follows_parent
 
     def assign(
         self, exchange: Exchange, traceparent: list[bytes] | None, tracestate: list[bytes] | None
@@ -60,6 +62,8 @@ class TraceContext:
             parsed = parse_traceparent(traceparent[0])
             if parsed is not None:
                 exchange.trace_id, exchange.parent_id, exchange.sampled = parsed
+                if not self._follows_parent:
+                    exchange.sampled = int(exchange.trace_id[16:], 16) < self._bound
                 if tracestate is not None:
                     exchange.tracestate = parse_tracestate(tracestate)
                 return

@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     )
     assert (limits.connections, limits.connections_per_client) == (10_000, 1_000)
     assert (file.server.drain.delay, file.server.drain.grace, file.server.state_dir) == (5, 30, "var")
-    assert file.telemetry.traces.sample == 1.0
+    assert file.telemetry.traces.sample is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
+from gateway.edge.sampling import Sampling
 from gateway.edge.server import EdgeServer
 from gateway.exchange import Exchange, Outcome, Response
 from tests.edge.scripted import Caller, ScriptedProxy, calling, fed, serving, until
@@ -177,7 +178,7 @@ async def test_new_settings_count_for_new_requests():
     async with serving(proxy) as (server, port):
         async with calling(port) as caller:
             await caller.ask(GET)
-        server.configure(trusted_proxies=["127.0.0.1"], sample=0.0)
+        server.configure(trusted_proxies=["127.0.0.1"], sampling=Sampling(0.0))
         async with calling(port) as caller:
             await caller.ask(GET.replace(b"Host", b"X-Forwarded-For: 203.0.113.7\r\nHost"))
     assert [(e.client, e.sampled) for e in proxy.seen] == [("127.0.0.1", True), ("203.0.113.7", False)]

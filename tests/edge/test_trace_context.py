@@ -7,6 +7,7 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from gateway.edge.sampling import Sampling
 from gateway.edge.trace_context import TraceContext, parse_traceparent, parse_tracestate
 from tests.support import make_exchange
 
@@ -89,7 +90,7 @@ def test_without_one_good_traceparent_a_trace_begins(values: list[bytes] | None)
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
 def test_sampling_decides_as_the_sdk_does(ratio: float):
-    context, sdk = TraceContext(ratio), TraceIdRatioBased(ratio)
+    context, sdk = TraceContext(Sampling(ratio)), TraceIdRatioBased(ratio)
     for _ in range(200):
         exchange = make_exchange()
         context.assign(exchange, None, None)
