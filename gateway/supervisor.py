@@ -17,7 +17,7 @@ from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config, ConfigError, check_workers, diff, load
 from gateway.metrics import Metrics, Sample, merge
 from gateway.processes import ObserverProcess, WorkerProcess
-from gateway.watching import watch
+from gateway.watching import signature, watch
 
 log = logging.getLogger("gateway.supervisor")
 _RESTART_PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -32,6 +32,7 @@ class Supervisor:
         self.config = config
         self.environ = environ
         self.generation = 1
+        self._seen = signature(config)
         self.draining: bool = False
         self.started_unix = time.time()
         self.last_reload_error = ""
@@ -81,7 +82,7 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_stop)
         self._go(self._watch_observer())
-        self._go(watch(lambda: self.config, self.reload))
+        self._go(watch(lambda: self.config, self.reload, self._seen))
         self._go(self._listen_to_workers())
 
     def _go(self, work: Any) -> None:

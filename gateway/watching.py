@@ -30,12 +30,20 @@ def signature(config: Config) -> Signature:
     return found
 
 
-async def watch(config: Callable[[], Config], changed: Callable[[], Awaitable[object]]) -> None:
-    """Call `changed` after every change, for ever; `config` gives the configuration that serves."""
-    seen = signature(config())
+async def watch(
+    config: Callable[[], Config], changed: Callable[[], Awaitable[object]], seen: Signature
+) -> None:
+    """Call `changed` after every change, for ever; `config` gives the configuration that serves.
+
+    `seen` is what the files were like when that was read: they may have changed before this watch began.
+    They are looked at every second as well, for file systems that tell nothing.
+    """
     while True:
         folders = folders_of(config())
-        async for _changes in watchfiles.awatch(*folders, recursive=False, step=50, debounce=200):
+        changes = watchfiles.awatch(
+            *folders, recursive=False, step=50, debounce=200, rust_timeout=1000, yield_on_timeout=True
+        )
+        async for _ in changes:
             while (now := signature(config())) != seen:  # else it was another file of the folder
                 seen = now
                 await changed()
