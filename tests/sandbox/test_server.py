@@ -116,3 +116,12 @@ def test_calls_are_counted_with_their_headers_even_those_that_suffered(aurora: R
     assert told["last"][0]["target"] == "/health?x=1"
     assert ["x-mark", "7"] in told["last"][0]["headers"]
     assert httpx.delete(f"{aurora.url}/_sandbox/calls").json()["total"] == 0
+
+
+def test_answers_do_not_wait_for_acknowledgements(aurora: Running) -> None:
+    with dial(aurora) as connection:
+        connection.sendall(REQUEST)
+        connection.recv(65536)
+        (accepted,) = aurora.server.server_state.connections
+        of_server = accepted.transport.get_extra_info("socket")
+        assert of_server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
