@@ -123,6 +123,7 @@ class Admin:
             "last_reload_error": gateway.last_reload_error,
             "uptime_seconds": round(time.time() - gateway.started_unix, 3),
             "workers": workers,
+            "observer": {"pid": gateway.observer.pid if gateway.observer is not None else 0},
         })  # fmt: skip
 
     async def traces(self, request: Request) -> Response:

@@ -21,8 +21,9 @@ log = logging.getLogger("gateway.supervisor")
 class WorkerProcess:
     """One worker process and the line to it."""
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
-        self.number = number
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.number = -1
+        """Whose place it takes; none's yet."""
         self.process = process
         self.channel = channel
         self.ready = False
@@ -32,22 +33,24 @@ class WorkerProcess:
 
     @classmethod
     async def spawn(
-        cls, number: int, listeners: list[socket.socket], observer_path: str, logs: tuple[str, str]
+        cls, listeners: list[socket.socket], observer_path: str, logs: tuple[str, str]
     ) -> WorkerProcess:
         """Start `python -m gateway.worker` with the listening sockets and one end of a socket pair."""
         ours, theirs = socket.socketpair()
         fds = [listener.fileno() for listener in listeners]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.worker", str(number), str(theirs.fileno()), observer_path, *logs,
+            sys.executable, "-m", "gateway.worker", str(theirs.fileno()), observer_path, *logs,
             *map(str, fds),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *fds],
         )  # fmt: skip
         theirs.close()
-        return cls(number, process, await Channel.open(ours, _nothing))
+        return cls(process, await Channel.open(ours, _nothing))
 
-    async def bring_up(self, generation: int, config: Config) -> None:
-        """Give it its first generation."""
+    async def bring_up(self, number: int, generation: int, config: Config) -> None:
+        """Give it its place and its first generation."""
+        self.number = number
+        await self.channel.request("number", number)
         await self.channel.request("prepare", (generation, config))
         await self.channel.request("commit", generation)
         self.ready = True
@@ -109,6 +112,11 @@ class ObserverProcess:
     def _forget_sockets(self) -> None:
         for path in (self.records_path, self.control_path):
             Path(path).unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 where it was never started."""
+        return self.process.pid if self.process is not None else 0
 
     async def listening(self, timeout: float = 10) -> None:
         """Wait until it listens. Raises `TimeoutError` or `ChildProcessError`."""

@@ -38,6 +38,8 @@ class Supervisor:
         self.last_reload_error = ""
         self.listeners: list[socket.socket] = []
         self.workers: dict[int, WorkerProcess] = {}
+        self.spare: WorkerProcess | None = None
+        """Started, and waiting for the first worker that dies: starting takes most of a second."""
         self.count = workers
         self.observer: ObserverProcess | None = None
         self.stopped = asyncio.Event()
@@ -84,6 +86,7 @@ class Supervisor:
         self._go(self._watch_observer())
         self._go(watch(lambda: self.config, self.reload, self._seen))
         self._go(self._listen_to_workers())
+        self._go(self._keep_spare())
 
     def _go(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -120,6 +123,8 @@ class Supervisor:
         for listener in self.listeners:
             listener.close()
         await asyncio.gather(*(worker.stop(drain.grace) for worker in self.workers.values()))
+        if self.spare is not None:
+            await self.spare.kill()
         if self.observer is not None:
             await self.observer.stop()
         for task in list(self._tasks):
@@ -131,15 +136,31 @@ class Supervisor:
     # Children.
 
     async def _start_worker(self, number: int) -> None:
+        worker, self.spare = self.spare, None
+        if worker is None or worker.process.returncode is not None:
+            worker = await self._spawn()
+        try:
+            async with self._reloading:  # one that starts during a reload starts with what comes out of it
+                await worker.bring_up(number, self.generation, self.config)
+                self.workers[number] = worker
+        except BaseException:
+            await worker.kill()
+            raise
+        self._go(self._watch_worker(worker))
+
+    async def _spawn(self) -> WorkerProcess:
         assert self.observer is not None
         logs = self.config.telemetry.logs
-        worker = await WorkerProcess.spawn(
-            number, self.listeners, self.observer.records_path, (logs.level, logs.format)
+        return await WorkerProcess.spawn(
+            self.listeners, self.observer.records_path, (logs.level, logs.format)
         )
-        async with self._reloading:  # a worker that starts during a reload starts with what comes out of it
-            await worker.bring_up(self.generation, self.config)
-            self.workers[number] = worker
-        self._go(self._watch_worker(worker))
+
+    async def _keep_spare(self) -> None:
+        spare = await self._spawn()
+        if self.spare is None and not self.draining:
+            self.spare = spare
+        else:  # two workers died at once, or all are to end
+            await spare.kill()
 
     async def _watch_worker(self, worker: WorkerProcess) -> None:
         status = await worker.process.wait()
@@ -164,6 +185,7 @@ class Supervisor:
             except (OSError, ChannelClosed, RemoteError, TimeoutError) as error:
                 log.error("worker %d cannot start: %s", worker.number, error)  # noqa: TRY400 - the cause is told
             else:
+                self._go(self._keep_spare())
                 return
 
     def _bury(self, worker: WorkerProcess) -> None:

@@ -31,8 +31,8 @@ log = logging.getLogger("gateway.worker")
 class Worker:
     """Builds generations when told, swaps them when told, drains when told."""
 
-    def __init__(self, number: int, listeners: list[socket.socket], observer_path: str) -> None:
-        self.number = number
+    def __init__(self, listeners: list[socket.socket], observer_path: str) -> None:
+        self.number = 0
         self.listeners = listeners
         self.observer_path = observer_path
         self.world: World | None = None
@@ -44,6 +44,10 @@ class Worker:
     async def handle(self, op: str, payload: Any) -> Any:
         """What the supervisor may ask: an operation is a method of that name."""
         return await getattr(self, f"do_{op}")(payload)
+
+    async def do_number(self, number: int) -> None:
+        """Whose place this worker takes; records bear it."""
+        self.number = number
 
     async def do_prepare(self, payload: tuple[int, Config]) -> int:
         """Build generation N beside the one that serves. Nothing changes for callers yet."""
@@ -89,6 +93,7 @@ class Worker:
         assert self.world is not None
         recorder = Recorder(worker=self.number, metrics=self.world.metrics)
         await recorder.connect(self.observer_path)
+        self.world.recorder = recorder
         self.proxy = Proxy(generation, recorder)
         config = generation.config
         self.server = EdgeServer(
@@ -153,8 +158,8 @@ class Worker:
         self.stopping.set()
 
 
-async def _run(number: int, control: int, listeners: list[int], observer_path: str) -> None:
-    worker = Worker(number, [socket.socket(fileno=fd) for fd in listeners], observer_path)
+async def _run(control: int, listeners: list[int], observer_path: str) -> None:
+    worker = Worker([socket.socket(fileno=fd) for fd in listeners], observer_path)
     channel = await Channel.open(socket.socket(fileno=control), worker.handle)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -170,10 +175,10 @@ async def _run(number: int, control: int, listeners: list[int], observer_path: s
 
 
 def main() -> None:
-    """Started by the supervisor only: `gateway.worker NUMBER CONTROL_FD OBSERVER_PATH LEVEL FORMAT FD...`."""
-    number, control, observer_path, level, form, *listeners = sys.argv[1:]
+    """Started by the supervisor only: `gateway.worker CONTROL_FD OBSERVER_PATH LEVEL FORMAT FD...`."""
+    control, observer_path, level, form, *listeners = sys.argv[1:]
     set_up(level, "json" if form == "json" else "text")
-    uvloop.run(_run(int(number), int(control), [int(fd) for fd in listeners], observer_path))
+    uvloop.run(_run(int(control), [int(fd) for fd in listeners], observer_path))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Gateway:
         return [worker["pid"] for worker in self.ask("/api/status").json()["workers"]]
 
     def observer_pid(self) -> int:
-        (pid,) = set(children_of(self.process.pid)) - set(self.worker_pids())
+        pid: int = self.ask("/api/status").json()["observer"]["pid"]
         return pid
 
     def stop(self, *, seconds: float = 20) -> int:
