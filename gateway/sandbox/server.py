@@ -142,8 +142,8 @@ class Server(uvicorn.Server):
             )
         )
         self.socket = socket.create_server((host, port), backlog=1024)
-        # asyncio does so only for sockets that name their protocol, and an answer's head and body are two writes:
-        # with Nagle's algorithm each would wait 40 ms for the other side's delayed acknowledgement.
+        # asyncio does so only for sockets that name their protocol. Head and body are two writes, and with
+        # Nagle's algorithm the second would wait 40 ms for the other side's delayed acknowledgement.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self.socket.getsockname()[1]
         sandbox.connections = lambda: self.server_state.connections

@@ -50,7 +50,8 @@ def _filled(path: Path, **parts: str) -> tuple[Path, str]:
     for name, content in parts.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
-        assert found and end in rest, f"{path.name} has no place for {name}"
+        if not found or end not in rest:
+            raise ValueError(f"{path.name} has no place for {name}")
         text = f"{before}{begin}{content.rstrip()}\n{end}{rest.partition(end)[2]}"
     return path, text
 
@@ -109,7 +110,7 @@ def _argument(action: argparse.Action) -> str:
     told = (action.help or "") % vars(action)
     if action.option_strings and action.default not in (None, False, []) and "default" not in told:
         told = f"{told} (default: {action.default})".strip()
-    return f"| {', '.join(spelled)} | {told[:1].upper()}{told[1:]}{'; needed' if action.required and action.option_strings else ''} |"
+    return f"| {', '.join(spelled)} | {told[:1].upper()}{told[1:]} |"
 
 
 def metrics() -> list[Metric]:

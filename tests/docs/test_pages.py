@@ -1,0 +1,105 @@
+"""Links lead somewhere, and examples work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import make_parser
+from gateway.config import check
+from gateway.config.document import Document
+from gateway.policies import POLICIES
+from tests.docs.generate import DOCS, ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = [
+    (page.stem, example)
+    for page in sorted((DOCS / "policies").glob("*.md"))
+    for kind, example in FENCED.findall(page.read_text())
+    if kind == "yaml"
+]
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page can be linked by."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path):
+    for link in re.findall(r"\]\(([^)]+)\)", FENCED.sub("", page.read_text())):
+        if link.startswith(("https://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_linked_from_the_index():
+    index = (DOCS / "README.md").read_text() + (DOCS / "policies" / "README.md").read_text()
+    for page in PAGES:
+        if DOCS in page.parents and page != DOCS / "README.md":
+            name = page.name if page.parent.name == "policies" and page.stem != "README" else None
+            assert (name or str(page.relative_to(DOCS))) in index, page
+
+
+class Everything(dict[str, str]):
+    """An environment in which every variable is set."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> str:
+        return "x" * 32
+
+
+@pytest.mark.parametrize(("page", "example"), EXAMPLES)
+def test_a_policys_example_is_taken_by_its_model(page: str, example: str):
+    text = re.sub(r"\{file: [^}]+\}", "{env: FILE}", example)
+    document = Document(page, text.encode(), Everything(), ROOT)
+    assert not document.findings
+    for item in document.value:
+        ((name, settings),) = item.items()
+        assert POLICIES[name].model_validate(settings).describe()
+    assert page == "README" or page in example
+
+
+def test_every_policy_has_an_example():
+    assert set(POLICIES) <= {page for page, _ in EXAMPLES}
+
+
+def test_the_readmes_configuration_is_good(tmp_path: Path):
+    blocks = dict(FENCED.findall((ROOT / "README.md").read_text()))
+    (tmp_path / "routes.yaml").write_text(blocks["yaml"])
+    assert check(tmp_path / "routes.yaml", {}) == []
+
+
+def test_commands_in_the_pages_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    parser = make_parser()
+    seen = 0
+    for page in PAGES:
+        for kind, block in FENCED.findall(page.read_text()):
+            if kind != "sh":
+                continue
+            for line in block.splitlines():
+                words = line.partition(" #")[0].replace("'", "").split()
+                if words[:1] == ["make"]:
+                    assert f"\n{words[1]}:" in makefile, line
+                    seen += 1
+                elif words and words[0].endswith("gateway"):
+                    header = [word for word in words[1:] if word != "x-api-key:"]
+                    parser.parse_args(header)
+                    seen += 1
+    assert seen > 10
+
+
+def test_the_picture_calls_nobody():
+    picture = (DOCS / "waterfall.svg").read_text()
+    assert "font-face" not in picture
+    assert "gateway traces" in picture.replace("&#160;", " ")
