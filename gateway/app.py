@@ -49,6 +49,7 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
             await observer.listening()
             recorder = Recorder(metrics=world.metrics)
             await recorder.connect(observer.records_path)
+            world.recorder = recorder
             entrance.app = AsgiEntrance(
                 Proxy(generation, recorder),
                 trusted_proxies=config.server.trusted_proxies,

@@ -126,6 +126,8 @@ class UpstreamError(GatewayError):
         self.sent = sent
         self.reason = reason
         """What happened in one word for metrics and spans: refused, reset, dns, tls, connect_timeout, ..."""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        """Extra answer headers that a policy adds on the way out: `ratelimit`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from time import perf_counter_ns
 from typing import Any
 
 from gateway.config import Config
 from gateway.edge.limits import EdgeLimits
+from gateway.exchange import Exchange
 from gateway.metrics import Metrics
 from gateway.policy import chain
 from gateway.record import RouteEntry
+from gateway.recorder import Recorder
 from gateway.routing import Router
 from gateway.services import Clock, ControlClient, RouteFacts, Services, State
 from gateway.stores import Stores
@@ -32,6 +35,14 @@ class World:
     state: State = field(default_factory=State)
     metrics: Metrics = field(default_factory=Metrics)
     tasks: set[asyncio.Future[Any]] = field(default_factory=set)
+    recorder: Recorder | None = None
+    """Set when it stands: there is none yet while the first generation is built."""
+
+    def record_background(self, exchange: Exchange) -> None:
+        """Take note of a fetch that no caller waited for."""
+        if self.recorder is not None:
+            exchange.ended_ns = perf_counter_ns()
+            self.recorder.record_background(exchange)
     generations: weakref.WeakSet[Generation] = field(default_factory=weakref.WeakSet)
     """Those still in memory: the one that serves, and those whose calls go on."""
 
@@ -69,6 +80,7 @@ class Generation:
             consumers=config.callers,
             upstreams=self.upstreams,
             background=world.background,
+            record_background=world.record_background,
         )
         self.router = Router(config)
         for route in self.router.routes:

@@ -67,5 +67,5 @@ def problem_of(exchange: Exchange, error: BaseException) -> Response:
         )
     if isinstance(error, UpstreamError):
         retryable = error.sent is Sent.NO or exchange.method in _SAFE_METHODS
-        return problem(exchange, error.code, error.detail, retryable=retryable)
+        return problem(exchange, error.code, error.detail, retryable=retryable, headers=error.headers)
     return problem(exchange, "INTERNAL", retryable=exchange.method in _SAFE_METHODS)

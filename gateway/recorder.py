@@ -110,10 +110,21 @@ class Recorder:
         """A route has taken a call; `record` is told when it ended."""
         self.in_flight += 1
 
+    def record_background(self, exchange: Exchange) -> None:
+        """Take note of a fetch that no caller waited for: traced like a call, counted as none."""
+        exchange.attributes["gateway.background"] = True
+        status = exchange.attempts[-1].status if exchange.attempts else 0
+        self._note(exchange, status, 0, Outcome.COMPLETE, counts=False)
+
     def record(self, exchange: Exchange, status: int, response_bytes: int, outcome: Outcome) -> None:
         """Take note of an exchange that has ended. `status` 0: there was no answer to send. Never waits."""
         if exchange.route is not None:
             self.in_flight -= 1
+        self._note(exchange, status, response_bytes, outcome)
+
+    def _note(
+        self, exchange: Exchange, status: int, response_bytes: int, outcome: Outcome, *, counts: bool = True
+    ) -> None:
         ended_ns = exchange.ended_ns or time.perf_counter_ns()
         seen = self._seen.get(id(exchange.route)) or self._see(exchange.route)
         method = exchange.method
@@ -128,22 +139,8 @@ class Recorder:
                 attempt_ended_ns, attempt.status, attempt.error, attempt.sent._value_, attempt.reused,
                 attempt.request_bytes, attempt.response_bytes,
             ))  # fmt: skip
-        self._requests.add(
-            (
-                seen.name,
-                seen.upstream,
-                method if method in _METHODS else "_OTHER",
-                _CLASSES[status // 100],
-                code,
-            )
-        )
-        if status != 101:  # a WebSocket lasts as long as people play
-            total_ns = ended_ns - exchange.received_ns
-            self._total.observe(total_ns * 1e-9, seen.labels)
-            # An answer may reach the caller before the upstream's connection is told the end.
-            self._own.observe(max(0, total_ns - upstream_ns) * 1e-9, seen.labels)
-            if attempts:
-                self._upstream.observe(upstream_ns * 1e-9, seen.labels)
+        if counts:
+            self._count(exchange, seen, status, ended_ns, upstream_ns)
 
         buffer = self._buffer
         waiting = len(buffer)
@@ -174,6 +171,25 @@ class Recorder:
             self.flush()
         elif self._timer is None:
             self._arm()
+
+    def _count(self, exchange: Exchange, seen: _Seen, status: int, ended_ns: int, upstream_ns: int) -> None:
+        method = exchange.method
+        self._requests.add(
+            (
+                seen.name,
+                seen.upstream,
+                method if method in _METHODS else "_OTHER",
+                _CLASSES[status // 100],
+                exchange.code,
+            )
+        )
+        if status != 101:  # a WebSocket lasts as long as people play
+            total_ns = ended_ns - exchange.received_ns
+            self._total.observe(total_ns * 1e-9, seen.labels)
+            # An answer may reach the caller before the upstream's connection is told the end.
+            self._own.observe(max(0, total_ns - upstream_ns) * 1e-9, seen.labels)
+            if exchange.attempts:
+                self._upstream.observe(upstream_ns * 1e-9, seen.labels)
 
     def _see(self, route: Any) -> _Seen:
         entry = self._entry(route)

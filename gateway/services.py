@@ -104,6 +104,11 @@ class RouteFacts:
     stream: bool = False
 
 
+def _unrecorded(exchange: Exchange) -> None:
+    """Where nothing records, nothing is."""
+    del exchange
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Handed to `PolicyConfig.build`, once per route."""
@@ -119,5 +124,7 @@ class Services:
     """Everybody who may call: `consumers:` and, under their own names, `providers:`."""
     upstreams: Mapping[str, Callable[[Exchange], Awaitable[Response]]] = field(default_factory=dict)
     route: RouteFacts = field(default_factory=RouteFacts)
+    record_background: Callable[[Exchange], None] = _unrecorded
+    """Take note of a forwarded call that no caller waited for, when it has ended."""
     background: Callable[[Awaitable[Any]], None] = asyncio.ensure_future  # type: ignore[assignment]
     """Run something beside the call (a cache revalidation, a token refresh); its failure is logged."""

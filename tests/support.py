@@ -1,4 +1,4 @@
-"""Small things that many tests need: an exchange, services on a fake clock, an upstream that answers from a list."""
+"""Small things that many tests need: an exchange, services on a fake clock, a scripted upstream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class NoControl:
     """A control plane that reaches nothing."""
 
     async def request(self, method: str, url: str, **more: Any) -> Answer:
-        raise UpstreamError("UPSTREAM_UNREACHABLE", f"{method} {url} is not played", sent=Sent.NO, reason="refused")
+        detail = f"{method} {url} is not played"
+        raise UpstreamError("UPSTREAM_UNREACHABLE", detail, sent=Sent.NO, reason="refused")
 
 
 def make_services(**more: Any) -> Services:

@@ -155,6 +155,19 @@ def test_metrics_split_the_gateways_time_from_the_upstreams() -> None:
     assert abs(found["gateway_request_upstream_seconds"][labels][-1] - 0.006) < 1e-9
 
 
+def test_a_background_fetch_is_traced_and_not_counted() -> None:
+    batches: list[Batch] = []
+    metrics = Metrics()
+    recorder = Recorder(metrics, sink=batches.append)
+    recorder.record_background(attempted(ended(Route()), 2, 5, status=304))
+    recorder.flush()
+    record = Record._make(batches[0].records[0])
+    assert (record.status, len(record.attempts)) == (304, 1)
+    assert record.attributes == {"gateway.background": True}
+    assert values(metrics)["gateway_requests_total"] == {}
+    assert recorder.in_flight == 0
+
+
 def test_odd_calls_are_counted_under_few_labels() -> None:
     metrics = Metrics()
     recorder = Recorder(metrics, sink=lambda _: None)

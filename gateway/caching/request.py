@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from hashlib import sha256
+from time import perf_counter_ns
 
 from gateway.caching.answer import Answer
 from gateway.caching.freshness import delta, directives
@@ -129,8 +130,8 @@ def ask(exchange: Exchange, owner: str, keyed: frozenset[bytes] | None, *, by_co
     return asked
 
 
-def aside(exchange: Exchange) -> Exchange:
-    """The same call once more, for a fetch that outlives its caller's."""
+def aside(exchange: Exchange, span_id: str) -> Exchange:
+    """The same call once more, for a fetch that outlives it, in a span of its own below the caller's."""
     twin = Exchange(
         method=exchange.method,
         path=exchange.path,
@@ -142,12 +143,10 @@ def aside(exchange: Exchange) -> Exchange:
         http_version=exchange.http_version,
         client=exchange.client,
         peer=exchange.peer,
-        received_ns=exchange.received_ns,
+        received_ns=perf_counter_ns(),
     )
     for name in (
         "trace_id",
-        "span_id",
-        "parent_id",
         "tracestate",
         "sampled",
         "route",
@@ -156,4 +155,5 @@ def aside(exchange: Exchange) -> Exchange:
         "target",
     ):
         setattr(twin, name, getattr(exchange, name))
+    twin.span_id, twin.parent_id = span_id, exchange.span_id
     return twin

@@ -122,7 +122,7 @@ class Observer:
 
     def _take(self, call: Call) -> None:
         self.store.add(call)
-        if self._lines is not None:
+        if self._lines is not None and "gateway.background" not in call.record.attributes:
             self._lines.write(self._line(call))
         if self._exporter is not None and self._encoder is not None and call.record.sampled:
             spans = self._spans.spans(call)

@@ -83,7 +83,7 @@ class SpanMaker:
         if method == "_OTHER":
             attributes["http.request.method_original"] = record.method
         if record.query:
-            attributes["url.query"] = redact_query(record.query)
+            attributes["url.query"] = redact_query(record.query, route.secrets)
         if record.authority:
             host, port = self._address(record.authority, record.scheme)
             attributes["server.address"] = host
@@ -131,14 +131,14 @@ class SpanMaker:
             record.span_id,
             record.parent_id,
             f"{'HTTP' if method == '_OTHER' else method} {route.template}".rstrip(),
-            Kind.SERVER,
+            Kind.INTERNAL if "gateway.background" in record.attributes else Kind.SERVER,
             record.received_ns + call.anchor_ns,
             record.ended_ns + call.anchor_ns,
             attributes,
             error,
             record.code if error else "",
             record.tracestate,
-            bool(record.parent_id),
+            bool(record.parent_id) and "gateway.background" not in record.attributes,
         )
 
     def _client(self, call: Call, attempt: AttemptRecord, count: int) -> Span:
@@ -147,7 +147,7 @@ class SpanMaker:
         host, port = self._address(attempt.target, "")
         attributes: dict[str, Value] = {
             "http.request.method": method,
-            "url.full": attempt.target + redact_target(record.target),
+            "url.full": attempt.target + redact_target(record.target, call.route.secrets),
             "server.address": host,
             "gateway.target": attempt.target,
             "gateway.sent": attempt.sent,

