@@ -1,4 +1,4 @@
-"""An origin that answers at once, or holds answers back until a test lets go: `with origin() as origin: origin.url`."""
+"""An origin that answers at once, or holds answers back until a test lets go: `with Origin() as origin:`."""
 
 from __future__ import annotations
 
