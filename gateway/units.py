@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -139,3 +140,22 @@ RateText = Annotated[
 
 Secret = SecretStr
 """A value that no output shows; in YAML best as `{env: NAME}` or `{file: PATH}`."""
+
+_PEM = "-----BEGIN "
+
+
+def _locate(value: str, info: ValidationInfo) -> str:
+    folder: Path | None = (info.context or {}).get("folder")
+    return value if folder is None or value.startswith(_PEM) else str(folder / value)
+
+
+def locate_secret(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    """What `Pem` does to a path, for private keys."""
+    return SecretStr(_locate(value.get_secret_value(), info))
+
+
+Pem = Annotated[str, AfterValidator(_locate)]
+"""PEM text, or the path of a file with it; relative ones begin at the `folder` of the validation context."""
+
+PemSecret = Annotated[SecretStr, AfterValidator(locate_secret)]
+"""The same for private keys."""

@@ -15,6 +15,7 @@ from gateway.config.models import RoutesFile
 from gateway.config.orders import check_order
 from gateway.config.paths import check_rewrite
 from gateway.config.sentences import split, suggest
+from gateway.upstream.tls import make_context
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
 
@@ -228,6 +229,12 @@ class CrossChecks:
                         f"upstream {name} is reached over plain HTTP: {shown}",
                         "use https, unless the network in between is yours",
                     )
+            if upstream.tls.ca is not None or upstream.tls.certificate is not None:
+                try:
+                    make_context(upstream.tls)
+                except ValueError as error:
+                    mend = "give PEM text, or paths relative to the configuration file"
+                    self._error(self._at("upstreams", name, "tls"), f"upstream {name}: {error}", mend)
 
     def _certificates(self) -> None:
         tls = self.file.server.tls

@@ -197,7 +197,8 @@ class PolicyLists:
             return None
         here = (*location, name)
         try:
-            placed = PlacedPolicy(config.model_validate(settings), self._where(place), place, list_name)
+            checked = config.model_validate(settings, context={"folder": self._root})
+            placed = PlacedPolicy(checked, self._where(place), place, list_name)
         except ValidationError as error:
             shape = self._shapes.setdefault(name, Shape.of(config))
             self.findings += translate(error, document, here, shape)

@@ -54,7 +54,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         findings.append(Finding.at(document.place(), f"the file is {kind}", mend))
         return None, _shown(findings, [document])
 
-    file, broken = _validate(document, findings)
+    file, broken = _validate(document, findings, context={"folder": path.parent})
     label = name[: len(name) - len(path.name)] + "policies/"
     lists = PolicyLists(path.parent / "policies", label, environ, path.parent)
     resolved = _resolve(file, broken, document, lists)
@@ -98,11 +98,13 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
     return config, shown
 
 
-def _validate(document: Document, findings: list[Finding]) -> tuple[RoutesFile, Broken]:
+def _validate(
+    document: Document, findings: list[Finding], *, context: dict[str, Path]
+) -> tuple[RoutesFile, Broken]:
     """The file as far as it is right, and which of its entries are not."""
     broken = Broken()
     try:
-        return RoutesFile.model_validate(document.value), broken
+        return RoutesFile.model_validate(document.value, context=context), broken
     except ValidationError as error:
         findings += translate(error, document, (), Shape.of(RoutesFile))
         details = error.errors(include_url=False, include_context=False)
@@ -130,7 +132,7 @@ def _validate(document: Document, findings: list[Finding]) -> tuple[RoutesFile, 
             for index, entry in enumerate(rest["routes"])
         ]
     rest["version"] = 1
-    return RoutesFile.model_validate(rest), broken
+    return RoutesFile.model_validate(rest, context=context), broken
 
 
 def _resolve(

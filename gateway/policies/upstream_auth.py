@@ -17,6 +17,7 @@ from gateway.exchange import Exchange, Response
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.tokens.client_credentials import ClientCredentials, TokenSource
+from gateway.units import Pem, locate_secret
 from gateway.upstream.settings import TlsConfig
 from gateway.upstream.tls import make_context
 
@@ -44,11 +45,11 @@ class UpstreamApiKey(Settings):
 class ClientCertificate(Settings):
     """A certificate shown in the TLS handshake."""
 
-    certificate: str
+    certificate: Pem
     """The certificate and its chain: a path, or PEM text."""
-    key: FilledSecret
+    key: Annotated[FilledSecret, AfterValidator(locate_secret)]
     """Its private key: a path, or PEM text."""
-    ca: str | None = None
+    ca: Pem | None = None
     """The only authorities to trust for the upstream's own certificate; by default the system's."""
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
-from gateway.units import Duration, Secret, format_duration
+from gateway.units import Duration, Pem, PemSecret, Secret, format_duration
 
 
 def _check_url(url: str) -> str:
@@ -95,13 +95,13 @@ class PassiveHealthConfig(_Settings):
 class TlsConfig(_Settings):
     """How an https target proves itself, and how the gateway does. Files, or PEM text itself."""
 
-    ca: str | None = None
+    ca: Pem | None = None
     """The only authorities to trust; the system's without it."""
     server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
     """The name asked for (SNI) and verified, where it is not the URL's host."""
-    certificate: str | None = None
+    certificate: Pem | None = None
     """The gateway's own certificate chain."""
-    key: Secret | None = None
+    key: PemSecret | None = None
     """The private key of `certificate`."""
     verify: Literal[True] = True
     """Always true: a private authority goes under `ca`."""

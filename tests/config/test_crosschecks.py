@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.config import check
 from tests.config.cases import ENVIRON, FULL, unpack
@@ -40,6 +41,27 @@ def test_a_url_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
 def test_certificates_that_are_there(tmp_path: Path) -> None:
     tls = "server:\n  tls: {certificate: cert.pem, key: tls/key.pem}\n"
     assert said(tmp_path, "server:\n", tls, "=== cert.pem\n=== tls/key.pem\n") == []
+
+
+def test_upstream_certificates_are_beside_the_configuration(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("gateway.example")
+    files = {
+        "ca.pem": authority.cert_pem.bytes().decode(),
+        "cert.pem": leaf.cert_chain_pems[0].bytes().decode(),
+        "key.pem": leaf.private_key_pem.bytes().decode(),
+    }
+    texts = "".join(f"=== tls/{name}\n{text}" for name, text in files.items())
+    before, target = 'targets: [{url: "http://127.0.0.1:9200"}]', 'targets: [{url: "https://127.0.0.1:9200"}]'
+    tls = "\n    tls: {ca: tls/ca.pem, certificate: tls/cert.pem, key: tls/key.pem}"
+    assert said(tmp_path, before, target + tls, texts) == []
+    shown = (
+        "- upstream_auth: {client_certificate: {certificate: tls/cert.pem, key: tls/key.pem, ca: tls/ca.pem}}"
+    )
+    timeout = "- timeout: {total: 3s}\n"
+    assert said(tmp_path, timeout, f"{timeout}{shown}\n", texts) == []
+    (told,) = said(tmp_path, before, target + "\n    tls: {ca: tls/key.pem}", texts)
+    assert "cannot be read as PEM certificates" in told
 
 
 def test_routes_that_differ_in_host_or_method_do_not_tie(tmp_path: Path) -> None:
