@@ -15,7 +15,10 @@ CONFIG = """
     version: 1
     upstreams: {{origin: {{targets: [{{url: "{url}"}}]}}}}
     routes:
-      - {{name: files, match: {{methods: [GET], path: /files/*}}, upstream: origin, policies: [{{timeout: {{total: 9s}}}}]}}
+      - name: files
+        match: {{methods: [GET], path: /files/*}}
+        upstream: origin
+        policies: [{{timeout: {{total: 20s}}}}]
 """
 
 
