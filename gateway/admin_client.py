@@ -33,9 +33,10 @@ def ask(admin: str, path: str, body: dict[str, Any] | None = None) -> Any:
         with opener.open(request, timeout=30) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        if error.code in (404, 422):
-            return json.load(error)
-        detail = error.read(2000).decode(errors="replace")
+        with error:
+            if error.code in (404, 422):
+                return json.load(error)
+            detail = error.read(2000).decode(errors="replace")
         raise AdminError(f"{admin} answers {error.code}: {detail}") from None
     except (OSError, ValueError) as error:
         raise AdminError(

@@ -35,6 +35,8 @@ class World:
     state: State = field(default_factory=State)
     metrics: Metrics = field(default_factory=Metrics)
     tasks: set[asyncio.Future[Any]] = field(default_factory=set)
+    generations: weakref.WeakSet[Generation] = field(default_factory=weakref.WeakSet)
+    """Those still in memory: the one that serves, and those whose calls go on."""
     recorder: Recorder | None = None
     """Set when it stands: there is none yet while the first generation is built."""
 
@@ -43,8 +45,6 @@ class World:
         if self.recorder is not None:
             exchange.ended_ns = perf_counter_ns()
             self.recorder.record_background(exchange)
-    generations: weakref.WeakSet[Generation] = field(default_factory=weakref.WeakSet)
-    """Those still in memory: the one that serves, and those whose calls go on."""
 
     def background(self, work: Awaitable[Any]) -> None:
         """Run `work` beside the calls; its failure is logged, never lost."""

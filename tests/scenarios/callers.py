@@ -1,4 +1,4 @@
-"""Callers that never stop calling, each on a keep-alive connection of its own, and remember what went wrong."""
+"""Callers that never stop calling, each on a keep-alive connection of its own, and note what went wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Callers:
-    """`check` is asked about every answer, with what `before` gave as the call began; it returns what is wrong."""
+    """`check` is asked about every answer, with what `before` gave as the call began; it says what is wrong."""
 
     def __init__(
         self,
