@@ -70,6 +70,7 @@ async def explain(config: Config, exchange: Exchange) -> Explanation:
     told.why = router.why(exchange.method, exchange.path, exchange.authority)
     if route.require_tls and exchange.scheme != "https":
         told.refused = "HTTPS_REQUIRED"
+        told.why.append("but it takes HTTPS only")
     services = Services(control=NoControl(), stores=Stores(), consumers=config.callers)
     mine = replace(services, route=RouteFacts(route.name, route.upstream, route.provider, route.stream))
     for policy, where in zip(route.policies, route.marks, strict=True):
@@ -105,7 +106,7 @@ def render(told: Explanation) -> str:
     lines += [f"  {reason}" for reason in told.why]
     if told.policies:
         lines += ["", "Policies, outermost first"]
-    stopped = False
+    stopped = bool(told.refused) and not any(step.refuses == told.refused for step in told.policies)
     for number, step in enumerate(told.policies, 1):
         mode = "" if step.mode == "enforce" else f" [{step.mode}]"
         lines.append(f"  {number}. {step.name}{mode}: {step.says}  ({step.where})")

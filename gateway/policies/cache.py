@@ -92,7 +92,7 @@ class CacheConfig(PolicyConfig):
             return "passes it by: this call's answers are not kept"
         answer, now = services.stores.answers.peek(asked.key), services.clock.time()
         if answer is None:
-            return f"holds no answer, so passes it on, and {self.describe()}"
+            return "answers from memory what it holds by then, else passes it on and may keep the answer"
         if asked.accepts(answer, now):
             return f"would answer from memory: fresh for another {answer.left(now):.0f}s"
         return (

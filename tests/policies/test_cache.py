@@ -955,7 +955,7 @@ async def test_it_foresees_from_what_it_holds():
     async def foresee():
         return await route.config.foresee(exchange, route.services)
 
-    assert (await foresee()).startswith("holds no answer, so passes it on, and keeps")
+    assert (await foresee()).startswith("answers from memory what it holds by then, else passes it on")
     await route.get()
     route.later(10)
     assert await foresee() == "would answer from memory: fresh for another 50s"

@@ -277,4 +277,4 @@ async def test_it_says_itself():
     assert ErrorCodesConfig.model_validate(RULES).describe() == sentence
     assert "the usual places" in ErrorCodesConfig().describe()
     foreseen = await ErrorCodesConfig().foresee(make_exchange(), make_services())
-    assert foreseen.startswith("passes it on, and tells")
+    assert foreseen.startswith("passes it on, and reads")
