@@ -35,6 +35,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _host_name(authority: str) -> str:
+    """A Host header without its port."""
+    name, _, port = authority.lower().rpartition(":")
+    return name if port.isdecimal() else authority.lower()
+
+
 class Admin:
     """The endpoints, over one supervisor. `token` is empty on loopback only."""
 
@@ -80,7 +86,7 @@ class Admin:
                     "a bearer token is needed: the one of server.admin.token",
                     {"www-authenticate": "Bearer"},
                 )
-        elif request.headers.get("host", "").rsplit(":", 1)[0].lower() not in _LOCAL_NAMES:
+        elif _host_name(request.headers.get("host", "")) not in _LOCAL_NAMES:
             return _problem(403, "without a token the admin port answers to localhost only")  # DNS rebinding
         if (
             request.method == "POST"

@@ -85,10 +85,10 @@ def test_questions_are_gets_and_orders_are_json_posts(port: Port, monkeypatch: p
 
 
 def test_no_gateway_and_refusals_are_told(port: Port, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(AdminError, match="no gateway answers on http://127.0.0.1:1 .*start one with"):
+    with pytest.raises(AdminError, match=r"no gateway answers on http://127.0.0.1:1 .*start one with"):
         ask("http://127.0.0.1:1", "/api/status")
     port.says({"detail": "a bearer token is needed"}, 401)
-    with pytest.raises(AdminError, match="answers 401: .*a bearer token is needed"):
+    with pytest.raises(AdminError, match=r"answers 401: .*a bearer token is needed"):
         ask(port.url, "/api/status")
     with pytest.raises(SystemExit) as left:
         show_status(args(port))

@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Callers:
-    """`check` is asked about every answer, with what `before` gave as the call began; it says what is wrong."""
+    """`check` is asked about every answer, with what `before` gave as it began; it says what is wrong."""
 
     def __init__(
         self,

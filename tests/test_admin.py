@@ -1,0 +1,205 @@
+"""The admin port: who may ask, how state may change, and what is told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.admin import Admin, is_loopback
+from gateway.channel import ChannelClosed
+from gateway.metrics import Metrics
+
+JSON = {"content-type": "application/json"}
+
+
+class Worker:
+    """The supervisor's end of a worker that answers, or does not."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.process = SimpleNamespace(pid=7)
+        self.channel = self
+
+    async def request(self, op: str, payload: Any = None, *, timeout: float = 0) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"pid": 7, "asked": op}
+
+
+class Observer:
+    pid = 9
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.answer: Any = [{"id": "ab"}]
+
+    async def ask(self, op: str, **payload: Any) -> Any:
+        self.asked.append((op, payload))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Supervisor:
+    """What the admin port needs of one."""
+
+    def __init__(self) -> None:
+        self.ready, self.draining, self.generation = True, False, 4
+        self.path, self.started_unix, self.last_reload_error = "routes.yaml", 0.0, ""
+        self.config = SimpleNamespace(fingerprint="f")
+        self.workers = {0: Worker(None)}
+        self.observer = Observer()
+        self.reloads = 0
+        self.told: list[Any] = []
+
+    async def samples(self) -> list[Any]:
+        metrics = Metrics()
+        metrics.counter("gateway_things_total", "Things.").add()
+        return metrics.snapshot()
+
+    async def reload(self) -> list[str]:
+        self.reloads += 1
+        return ["route games: added"]
+
+    async def tell(self, op: str, payload: Any) -> list[Any]:
+        self.told.append((op, payload))
+        return [2, 3, ChannelClosed()]
+
+
+@pytest.fixture
+def supervisor() -> Supervisor:
+    return Supervisor()
+
+
+def client(supervisor: Supervisor, token: str = "", host: str = "127.0.0.1:8081") -> httpx.AsyncClient:
+    app = Admin(supervisor, token).app()  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{host}")
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("[::1]", True), ("localhost", True),
+     ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("gateway.example", False)],
+)  # fmt: skip
+def test_which_addresses_nobody_outside_reaches(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+async def test_health_and_readiness_need_no_proof(supervisor: Supervisor) -> None:
+    async with client(supervisor, "secret", "gateway.example") as asking:
+        assert (await asking.get("/healthz")).text == "ok\n"
+        assert (await asking.get("/readyz")).text == "ready\n"
+        supervisor.ready = False
+        starting = await asking.get("/readyz")
+        supervisor.draining = True
+        draining = await asking.get("/readyz")
+    assert [(a.status_code, a.text) for a in (starting, draining)] == [
+        (503, "starting\n"), (503, "draining\n")
+    ]  # fmt: skip
+
+
+async def test_with_a_token_everything_else_needs_it(supervisor: Supervisor) -> None:
+    async with client(supervisor, "secret", "gateway.example") as asking:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret"}):
+            for path in ("/metrics", "/api/status", "/api/traces", "/api/traces/ab"):
+                answer = await asking.get(path, headers=headers)
+                assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert (await asking.post("/api/reload", json={}, headers=headers)).status_code == 401
+        assert supervisor.reloads == 0
+        assert (await asking.get("/metrics", headers={"authorization": "Bearer secret"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.evil"]
+)
+async def test_without_a_token_foreign_hosts_are_refused(supervisor: Supervisor, host: str) -> None:
+    async with client(supervisor, host=host) as asking:
+        assert (await asking.get("/api/status")).status_code == 403
+        assert (await asking.post("/api/reload", json={})).status_code == 403
+        assert supervisor.reloads == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8081", "127.0.0.1:1", "[::1]:8081", "[::1]"])
+async def test_without_a_token_local_names_are_heard(supervisor: Supervisor, host: str) -> None:
+    async with client(supervisor) as asking:
+        assert (await asking.get("/api/status", headers={"host": host})).status_code == 200
+
+
+async def test_no_get_changes_anything_and_posts_must_say_json(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        for path in ("/api/reload", "/api/cache/purge"):
+            for method in ("GET", "HEAD", "PUT", "DELETE"):
+                assert (await asking.request(method, path, headers=JSON)).status_code == 405
+            for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+                answer = await asking.post(
+                    path, content=b"{}", headers={"content-type": kind} if kind else {}
+                )
+                assert answer.status_code == 415
+        for path in ("/metrics", "/api/status", "/api/traces", "/healthz", "/readyz"):
+            assert (await asking.post(path, json={})).status_code == 405
+    assert (supervisor.reloads, supervisor.told) == (0, [])
+
+
+async def test_pages_are_nobodys_to_keep_or_frame(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        for path in ("/healthz", "/metrics", "/api/status"):
+            headers = (await asking.get(path)).headers
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+async def test_metrics_are_prometheus_text(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        answer = await asking.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "gateway_things_total 1" in answer.text
+
+
+async def test_status_tells_of_workers_that_do_not_answer_too(supervisor: Supervisor) -> None:
+    supervisor.workers[1] = Worker(ChannelClosed("status"))
+    async with client(supervisor) as asking:
+        status = (await asking.get("/api/status")).json()
+    assert status["generation"] == 4
+    assert status["observer"] == {"pid": 9}
+    assert status["workers"] == [{"pid": 7, "asked": "status"}, {"pid": 7, "error": "status"}]
+
+
+async def test_a_reload_tells_what_changed_or_what_is_wrong(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        good = await asking.post("/api/reload", json={})
+        supervisor.last_reload_error = "routes.yaml:1:1: error"
+        bad = await asking.post("/api/reload", json={})
+    assert (good.status_code, good.json()["changes"]) == (200, ["route games: added"])
+    assert (bad.status_code, bad.json()["error"]) == (422, "routes.yaml:1:1: error")
+
+
+async def test_a_purge_adds_up_what_workers_forgot(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        assert (await asking.post("/api/cache/purge", json={"route": "games"})).json() == {"purged": 5}
+        for body in (b"{}", b"[]", b"{", b'{"route": "a", "tag": "b"}', b'{"all": true}', b"\xff"):
+            answer = await asking.post("/api/cache/purge", content=body, headers=JSON)
+            assert answer.status_code == 400, body
+    assert supervisor.told == [("purge", {"route": "games"})]
+
+
+async def test_traces_are_the_observers_to_tell(supervisor: Supervisor) -> None:
+    observer = supervisor.observer
+    async with client(supervisor) as asking:
+        assert (await asking.get("/api/traces?errors=1&route=games&limit=5")).json() == [{"id": "ab"}]
+        await asking.get("/api/traces?slow=1&limit=x")
+        observer.answer = None
+        assert (await asking.get("/api/traces/ab")).status_code == 404
+        observer.answer = {"error": "ambiguous"}
+        assert (await asking.get("/api/traces/a")).status_code == 404
+        observer.answer = ConnectionRefusedError()
+        away = await asking.get("/api/traces")
+    assert (away.status_code, "calls are not affected" in away.json()["detail"]) == (503, True)
+    assert observer.asked[:3] == [
+        ("traces", {"errors": True, "slow": False, "route": "games", "limit": 5}),
+        ("traces", {"errors": False, "slow": True, "route": None, "limit": 20}),
+        ("trace", {"id": "ab"}),
+    ]
