@@ -89,7 +89,10 @@ class Generation:
             policies = [(policy, policy.build(mine)) for policy in route.policies if policy.mode != "off"]
             route.forward = chain(policies, self.upstreams[route.upstream])
             names = tuple(policy.name for policy, _ in policies)
-            route.entry = RouteEntry(route.name, route.path, route.upstream, route.provider, names)
+            secrets = tuple(
+                sorted({name for policy in route.policies for name in policy.secret_parameters()})
+            )
+            route.entry = RouteEntry(route.name, route.path, route.upstream, route.provider, names, secrets)
 
     def _upstream(self, name: str) -> Upstream:
         config = self.config.upstreams[name]

@@ -52,6 +52,10 @@ class PolicyConfig(BaseModel):
         """The policy itself. All precomputation happens here, once per route and configuration."""
         raise NotImplementedError
 
+    def secret_parameters(self) -> frozenset[str]:
+        """Query parameters that carry credentials by this policy's configuration, decoded: never recorded."""
+        return frozenset()
+
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         """For `gateway explain`: what it would decide, in a sentence, touching no live state.
 

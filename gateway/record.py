@@ -34,6 +34,8 @@ class RouteEntry(NamedTuple):
     provider: str = ""
     policies: tuple[str, ...] = ()
     """Names in the order of the chain: an index in `Record.marks` counts them."""
+    secrets: tuple[str, ...] = ()
+    """Query parameters whose values the route's policies read as credentials, whatever they are called."""
 
 
 NO_ROUTE = RouteEntry()

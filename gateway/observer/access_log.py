@@ -13,7 +13,7 @@ from gateway.observer.redaction import redact_query
 def entry(call: Call) -> dict[str, Any]:
     """What the log says of a call. Durations are milliseconds; empty values are left out."""
     record, route = call.record, call.route
-    path = f"{record.path}?{redact_query(record.query)}" if record.query else record.path
+    path = f"{record.path}?{redact_query(record.query, route.secrets)}" if record.query else record.path
     line: dict[str, Any] = {
         "time": timestamp(call.started_unix_ns),
         "trace_id": record.trace_id,
@@ -47,7 +47,12 @@ def json_line(call: Call) -> str:
             for name, value in (
                 ("trace_id", record.trace_id),
                 ("method", record.method),
-                ("path", f"{record.path}?{redact_query(record.query)}" if record.query else record.path),
+                (
+                    "path",
+                    f"{record.path}?{redact_query(record.query, route.secrets)}"
+                    if record.query
+                    else record.path,
+                ),
                 ("route", route.name),
                 ("consumer", record.consumer),
                 ("client", record.client),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 REDACTED = "REDACTED"
@@ -24,15 +25,23 @@ def is_secret(name: str) -> bool:
     return bare in _EXACT or any(part in bare for part in _PARTS)
 
 
-def redact_query(query: str) -> str:
-    """The query with the value of every secret parameter replaced."""
-    return _PARAMETER.sub(_redact, query) if query else ""
+def redact_query(query: str, secrets: Sequence[str] = ()) -> str:
+    """The query with the value of every secret parameter replaced, those named in `secrets` (decoded) too."""
+    if not query:
+        return ""
+    if not secrets:
+        return _PARAMETER.sub(_redact, query)
+
+    def redact(parameter: re.Match[str]) -> str:
+        return f"{parameter[1]}={REDACTED}" if unquote_plus(parameter[1]) in secrets else _redact(parameter)
+
+    return _PARAMETER.sub(redact, query)
 
 
-def redact_target(target: str) -> str:
+def redact_target(target: str, secrets: Sequence[str] = ()) -> str:
     """A path, or URL, and query with the query's secrets replaced."""
     path, mark, query = target.partition("?")
-    return path + mark + redact_query(query) if mark else path
+    return path + mark + redact_query(query, secrets) if mark else path
 
 
 def _redact(parameter: re.Match[str]) -> str:

@@ -84,6 +84,9 @@ class AuthenticationConfig(PolicyConfig):
                 f"credential of the kind {' or '.join(kinds)}"
             )
 
+    def secret_parameters(self) -> frozenset[str]:
+        return credential_places(self.accept)[1]
+
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         gate = self._gate(replace(services, state=State(), metrics=Metrics()))
         return gate.foresee(exchange)

@@ -29,6 +29,12 @@ def test_a_semicolon_separates_too_and_an_equals_sign_belongs_to_the_value() -> 
     assert redact_query("") == ""
 
 
+def test_names_that_a_configuration_calls_secret() -> None:
+    assert redact_query("a=1&%6b=x;k=y&kk=z&pin=1", ("k",)) == "a=1&%6b=REDACTED;k=REDACTED&kk=z&pin=REDACTED"
+    assert redact_query("", ("k",)) == ""
+    assert redact_target("/k=1?k=2", ("k",)) == "/k=1?k=REDACTED"
+
+
 def test_targets_keep_their_path() -> None:
     assert redact_target("/v1/token=x") == "/v1/token=x"
     assert redact_target("/v1?token=x&a=?") == "/v1?token=REDACTED&a=?"
