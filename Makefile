@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test check bench docs lock format
+.PHONY: help setup demo test coverage check bench docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,8 +24,23 @@ setup: .venv/.done ## make .venv with the command at .venv/bin/gateway
 demo: setup ## simulated providers and platform, the gateway, and a guided tour (ARGS=--once ends by itself)
 	@$(BIN)/gateway demo $(ARGS)
 
-test: setup ## all tests
+test: setup ## all tests (ARGS=tests/edge for some of them)
+ifeq ($(ARGS),)
+	@$(BIN)/pytest --numprocesses 2 --ignore tests/scenarios
+	@$(BIN)/pytest tests/scenarios  # whole conversations under load: one at a time
+else
 	@$(BIN)/pytest $(ARGS)
+endif
+
+coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everything
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest --quiet
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include 'gateway/policies/*' --fail-under 100 --show-missing
+	@$(BIN)/coverage report --fail-under 90 --skip-covered
+
+bench: setup ## what networks and routes cost, as ratios in one run
+	@$(BIN)/python bench/cost_of_size.py $(ARGS)
 
 check: setup ## lint, format, types, import contracts, the repository's own configuration
 	@$(BIN)/ruff check .

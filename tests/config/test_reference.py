@@ -17,6 +17,6 @@ def test_every_key_has_a_row_with_its_default() -> None:
     for key in (*RoutesFile.model_fields, *ServerLimitsConfig.model_fields):
         assert f"| `{key}` |" in page
     assert "| `head_timeout` | duration | `5s` |" in page
-    assert "| `sample` | percentage | `100%` |" in page
+    assert "| `sample` | percentage |  |" in page
     assert "| `api_key` | secret |" in page
     assert "## `upstreams.NAME.targets[]`" in page
