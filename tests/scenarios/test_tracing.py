@@ -1,4 +1,4 @@
-"""Every call is one complete trace at the collector, failures, retries and a stop right behind it included."""
+"""Every call is one complete trace at the collector, also with failures, retries and a stop right behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ CONFIG = """
         provider: aurora
         upstream: aurora
         policies: [known, {error_codes: {codes: {G404: GAME_UNAVAILABLE}}}]
-      - {name: cached, match: {path: /cached}, upstream: aurora, policies: [known, {cache: {}}]}
+      - name: cached
+        match: {methods: [GET], path: /cached}
+        upstream: aurora
+        policies: [known, {cache: {}}]
     telemetry: {traces: {endpoint: RECEIVER}}
 """
 LISTS = {
