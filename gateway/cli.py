@@ -9,8 +9,12 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 DEFAULT_CONFIG = "routes.yaml"
 
@@ -58,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(run=run_check)
 
     explain = commands.add_parser("explain", help="what would happen to a call, touching no live state")
-    explain.add_argument("method", metavar="METHOD")
+    explain.add_argument("method", metavar="METHOD", help="GET, POST, ...")
     explain.add_argument("path", metavar="PATH", help="path, with a query where wanted")
     explain.add_argument(
         "--from", dest="client", default="127.0.0.1", metavar="IP", help="the caller's address"
@@ -72,8 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
     explain.set_defaults(run=run_explain)
 
     diff = commands.add_parser("diff", help="which routes and policies change between two configurations")
-    diff.add_argument("old", type=Path, metavar="OLD")
-    diff.add_argument("new", type=Path, metavar="NEW")
+    diff.add_argument("old", type=Path, metavar="OLD", help="the routes file that serves")
+    diff.add_argument("new", type=Path, metavar="NEW", help="the one that would; policies/ beside each")
     diff.add_argument("--exit-code", action="store_true", help="exit 1 where anything changes")
     diff.add_argument("--json", action="store_true", help="JSON instead of text")
     diff.set_defaults(run=run_diff)
@@ -101,8 +105,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     purge = commands.add_parser("purge", help="forget cached answers of a running gateway")
     what = purge.add_mutually_exclusive_group(required=True)
-    what.add_argument("--route")
-    what.add_argument("--tag")
+    what.add_argument("--route", help="those of one route")
+    what.add_argument("--tag", help="those of all caches that bear this tag")
     _add_admin(purge)
     purge.set_defaults(run=run_purge)
 
@@ -118,10 +122,13 @@ def make_parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="run one simulated server")
     kinds = sandbox.add_subparsers(dest="kind", required=True, metavar="KIND")
     platform = kinds.add_parser("platform", help="a casino platform with a wallet")
-    platform.add_argument("--port", type=int, default=9200)
+    platform.add_argument("--port", type=int, default=9200, help="0 for a free one (default: %(default)s)")
     provider = kinds.add_parser("provider", help="a game provider")
-    provider.add_argument("name", nargs="?", default="aurora", choices=["aurora", "borealis"])
-    provider.add_argument("--port", type=int, help="default: 9201 for aurora, 9202 for borealis")
+    provider.add_argument("name", nargs="?", default="aurora", choices=["aurora", "borealis"],
+                          help="which API it speaks (default: %(default)s)")  # fmt: skip
+    provider.add_argument(
+        "--port", type=int, help="0 for a free one (default: aurora's 9201, borealis's 9202)"
+    )
     provider.add_argument(
         "--callback", default="http://127.0.0.1:8080", help="the gateway's address (default: %(default)s)"
     )
@@ -161,11 +168,13 @@ def run_check(args: argparse.Namespace) -> int:
         print(render_findings(findings, color=sys.stdout.isatty()), end="")
         warnings = len(findings) - errors
         if not errors:
-            print(f"{args.config}: good" + (f", {warnings} warnings" if warnings else ""))
+            but = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
+            print(f"{args.config}: good{but}")
     return 1 if errors or (args.strict and findings) else 0
 
 
-def _load(path: Path):  # type: ignore[no-untyped-def]
+def _load(path: Path) -> Config:
+    """The configuration, or exit status 1 with all that is wrong with it."""
     from gateway.config import ConfigError, load, render_findings
 
     try:
