@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.channel import Channel, ChannelClosed
+from gateway.channel import Channel, ChannelClosed, RemoteError
 from gateway.config import Config
 from gateway.metrics import Sample
 
@@ -59,7 +60,7 @@ class WorkerProcess:
         """Fetch its numbers; what was heard before stays where it does not answer."""
         try:
             self.samples = await self.channel.request("metrics", timeout=5)
-        except (ChannelClosed, TimeoutError):
+        except (ChannelClosed, RemoteError, TimeoutError):
             return
 
     async def stop(self, grace: float) -> None:
@@ -68,7 +69,7 @@ class WorkerProcess:
         try:
             await self.channel.request("stop", grace, timeout=grace + 5)
             await asyncio.wait_for(self.process.wait(), 5)
-        except (ChannelClosed, TimeoutError):
+        except (ChannelClosed, RemoteError, TimeoutError):
             pass
         await self.kill()
 
@@ -106,7 +107,8 @@ class ObserverProcess:
         )  # fmt: skip
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(self.settings).encode() + b"\n")
-        await self.process.stdin.drain()
+        with contextlib.suppress(ConnectionError):  # it died at once: whoever waits for it will see
+            await self.process.stdin.drain()
         self.process.stdin.close()
 
     def _forget_sockets(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -116,9 +115,7 @@ class Supervisor:
         log.info(
             "draining: %gs until the listeners close, then %gs for calls under way", drain.delay, drain.grace
         )
-        for worker in self.workers.values():
-            with contextlib.suppress(ChannelClosed, RemoteError, TimeoutError):
-                await worker.channel.request("begin_drain")
+        await self.tell("begin_drain", None)
         await asyncio.sleep(drain.delay)
         for listener in self.listeners:
             listener.close()
@@ -312,7 +309,7 @@ class Supervisor:
         """Ask all workers; the answers, or the exceptions of those that gave none."""
         workers = list(self.workers.values())
         return await asyncio.gather(
-            *(w.channel.request(op, payload) for w in workers), return_exceptions=True
+            *(worker.channel.request(op, payload, timeout=5) for worker in workers), return_exceptions=True
         )
 
     def _refuse(self, result: str, message: str) -> list[str]:
