@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from math import floor
 
 from gateway.caching.freshness import Freshness, http_date
-from gateway.exchange import Headers, Response, Stream
+from gateway.exchange import Headers, Response
+from gateway.stream import Stream
 
 _VERSION = b"\x01"
 _OVERHEAD_BYTES = 1024

@@ -8,7 +8,8 @@ from time import perf_counter_ns
 
 from gateway.caching.answer import Answer
 from gateway.caching.freshness import delta, directives
-from gateway.exchange import Exchange, Headers, Stream
+from gateway.exchange import Exchange, Headers
+from gateway.stream import Stream
 
 BODY_BYTES = 64 * 1024
 """Largest request body that is keyed."""

@@ -17,8 +17,9 @@ from gateway.edge.intake import Intake
 from gateway.edge.sampling import Sampling
 from gateway.edge.writer import frame
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.problem import problem_of
+from gateway.stream import Stream
 
 if TYPE_CHECKING:
     from gateway.edge.proxy import Proxy

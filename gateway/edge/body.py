@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.edge.chunked import ChunkedDecoder
 from gateway.errors import Refused
-from gateway.exchange import Stream
+from gateway.stream import Stream
 
 if TYPE_CHECKING:
     from gateway.edge.limits import EdgeLimits

@@ -15,8 +15,9 @@ from gateway.edge.websocket import relay
 from gateway.edge.wire import BODY, DEAF, HEAD, LINGER_SECONDS, NEVER, TUNNEL
 from gateway.edge.writer import WHOLE, frame, switching_head, write_stream
 from gateway.errors import GatewayError, Refused
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.problem import problem_of
+from gateway.stream import Stream
 
 if TYPE_CHECKING:
     from gateway.edge.server import EdgeServer

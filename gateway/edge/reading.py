@@ -15,7 +15,8 @@ from gateway.edge.body import RequestBody
 from gateway.edge.head import check_unfinished
 from gateway.edge.wire import BODY, DEAF, HEAD, NEVER, TUNNEL, WAITING, Wire
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Stream
+from gateway.exchange import Exchange
+from gateway.stream import Stream
 
 if TYPE_CHECKING:
     from gateway.edge.server import EdgeServer

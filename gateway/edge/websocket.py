@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.edge.writer import Sink
-    from gateway.exchange import Response, Stream, Tunnel
+    from gateway.exchange import Response, Tunnel
+    from gateway.stream import Stream
 
 
 async def relay(sink: Sink, incoming: Stream, tunnel: Tunnel, response: Response) -> None:

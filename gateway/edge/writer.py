@@ -7,7 +7,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.exchange import Exchange, Response, Stream
+from gateway.exchange import Exchange, Response
+from gateway.stream import Stream
 
 if TYPE_CHECKING:
     import asyncio

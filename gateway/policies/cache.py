@@ -12,9 +12,10 @@ from gateway.caching.origin import Fetch, Origin, Rules, tell, why_not_kept
 from gateway.caching.request import BODY_BYTES, CONDITIONS, UNCACHED, Asked, aside, ask
 from gateway.caching.shelf import Shelf
 from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.stores.answers import AnswerMemory
+from gateway.stream import Stream
 from gateway.units import Duration, Size, format_duration
 
 if TYPE_CHECKING:

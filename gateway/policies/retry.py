@@ -10,10 +10,11 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Exchange, Response, Stream
+from gateway.exchange import Exchange, Response
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.retry_budget import Budget
 from gateway.services import Clock, Services
+from gateway.stream import Stream
 from gateway.units import Duration, Percent, format_duration
 
 Reason = Literal["unreachable", "invalid", "timeout", "temporary"]

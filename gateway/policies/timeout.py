@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from gateway.errors import Sent, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.stream import Stream
 from gateway.units import Duration, format_duration
 
 if TYPE_CHECKING:

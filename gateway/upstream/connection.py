@@ -14,7 +14,8 @@ from time import perf_counter_ns
 from typing import Any
 
 from gateway.errors import Sent, UpstreamError
-from gateway.exchange import Attempt, Body, Response, Stream
+from gateway.exchange import Attempt, Body, Response
+from gateway.stream import Stream
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.deadlines import NEVER, Deadlines
 from gateway.upstream.faults import TOO_LATE, lost

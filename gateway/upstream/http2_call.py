@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import httpx
 
 from gateway.errors import Sent, UpstreamError
-from gateway.exchange import Attempt, Body, Exchange, Headers, Response, Stream
+from gateway.exchange import Attempt, Body, Exchange, Headers, Response
+from gateway.stream import Stream
 from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.deadlines import NEVER, Deadlines
 from gateway.upstream.faults import TOO_LATE, lost, translate

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Headers, Stream
+from gateway.exchange import Exchange, Headers
+from gateway.stream import Stream
 from gateway.upstream.answer import HOP_BY_HOP
 
 DROPPED = HOP_BY_HOP | {

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.exchange import Attempt, Stream
+from gateway.exchange import Attempt
+from gateway.stream import Stream
 
 WRITE_BUFFER = 256 * 1024
 """Bytes to be sent that wait in user space before their source is paused."""

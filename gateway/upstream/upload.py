@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import Refused
-from gateway.exchange import Attempt, Stream
+from gateway.exchange import Attempt
+from gateway.stream import Stream
 
 
 async def upload(

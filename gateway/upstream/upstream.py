@@ -11,8 +11,9 @@ from typing import Protocol
 
 from gateway.control import ControlClient
 from gateway.errors import UpstreamError
-from gateway.exchange import Attempt, Exchange, Outcome, Response, Stream
+from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.metrics import Metrics
+from gateway.stream import Stream
 from gateway.upstream.balancing import Candidate, choose
 from gateway.upstream.control import HttpxControlClient
 from gateway.upstream.health import Health, Prober

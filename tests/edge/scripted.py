@@ -12,8 +12,9 @@ from typing import Any
 from gateway.edge.limits import EdgeLimits
 from gateway.edge.server import EdgeServer
 from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
 from gateway.problem import problem_of
+from gateway.stream import Stream
 
 Answer = Callable[[Exchange], Awaitable[Response]]
 

@@ -13,7 +13,8 @@ import uvicorn
 from gateway.edge.asgi import AsgiEntrance
 from gateway.edge.limits import EdgeLimits
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
+from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy, calling, echo, fed, until
 
 GET = b"GET /a/%7Eb?q=%2F HTTP/1.1\r\nHost: a\r\n\r\n"

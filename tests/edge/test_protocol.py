@@ -9,7 +9,8 @@ import pytest
 
 from gateway.edge.limits import EdgeLimits
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
+from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy, calling, echo, fed, serving, until
 
 GET = b"GET /games HTTP/1.1\r\nHost: a\r\n\r\n"

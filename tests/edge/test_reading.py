@@ -12,7 +12,8 @@ from gateway.edge.reading import RequestReader
 from gateway.edge.server import EdgeServer
 from gateway.edge.wire import HEAD
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Stream
+from gateway.exchange import Exchange
+from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy
 
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.exchange import Exchange, Outcome, Response, Stream
+from gateway.exchange import Exchange, Outcome, Response
+from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy, calling, echo, serving, until
 
 UPGRADE = (

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from gateway.consumers import Consumer
 from gateway.errors import Native, Refused, Sent, UpstreamError
-from gateway.exchange import Attempt, Exchange, Outcome, Response, Stream
+from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policies.cache import CacheConfig
 from gateway.services import RouteFacts
+from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
 

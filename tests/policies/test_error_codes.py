@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.errors import CODES, Native
-from gateway.exchange import Outcome, Response, Stream
+from gateway.exchange import Outcome, Response
 from gateway.policies.error_codes import ErrorCodesConfig, kind_of
 from gateway.services import RouteFacts
+from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
 RULES = {

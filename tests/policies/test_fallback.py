@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.errors import Native, Refused, Sent, UpstreamError
-from gateway.exchange import Attempt, Outcome, Response, Stream
+from gateway.exchange import Attempt, Outcome, Response
 from gateway.policies.fallback import FallbackConfig
+from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
 STATIC = {"respond": {"status": 200, "json": {"games": []}}}

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from gateway.errors import Sent, UpstreamError
-from gateway.exchange import Attempt, Exchange, Outcome, Response, Stream
+from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policies.timeout import TimeoutConfig
 from gateway.services import Clock, RouteFacts
+from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
 

@@ -8,9 +8,10 @@ import trustme
 from pydantic import ValidationError
 
 from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Response, Stream
+from gateway.exchange import Response
 from gateway.policies.upstream_auth import UpstreamAuthConfig
 from gateway.services import RouteFacts, State
+from gateway.stream import Stream
 from gateway.upstream.control import HttpxControlClient
 from tests.support import make_exchange, make_services
 from tests.tokens.issuer import serve_issuer

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.exchange import Exchange, Response, Stream
+from gateway.exchange import Exchange, Response
 from gateway.metrics import Metrics
+from gateway.stream import Stream
 from gateway.upstream import Upstream, UpstreamConfig
 from tests.support import make_exchange
 

@@ -9,7 +9,8 @@ import tracemalloc
 import pytest
 
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Outcome, Stream
+from gateway.exchange import Outcome
+from gateway.stream import Stream
 from tests.upstream.origins import Origin, Visit, body_of, call, ok, origin, stream_of, upstream
 
 MIB = 1024 * 1024

@@ -14,7 +14,8 @@ import trustme
 from hypercorn.config import Config, Sockets
 
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Outcome, Stream
+from gateway.exchange import Outcome
+from gateway.stream import Stream
 from tests.upstream.origins import body_of, call, ok, origin, stream_of, upstream
 
 FLOOD = 32 * 1024 * 1024

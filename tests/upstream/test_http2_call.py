@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from gateway.errors import Sent, UpstreamError
-from gateway.exchange import Attempt, Stream
+from gateway.exchange import Attempt
+from gateway.stream import Stream
 from gateway.upstream.http2_call import Http2Call
 from gateway.upstream.settings import TimeoutConfig
 from tests.upstream.origins import body_of, call

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Stream
+from gateway.exchange import Exchange
+from gateway.stream import Stream
 from gateway.upstream.request import announced_length, httpx_headers, request_head, target_of
 
 

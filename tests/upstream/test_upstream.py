@@ -10,8 +10,8 @@ import socket
 import pytest
 
 from gateway.errors import Refused, Sent, UpstreamError
-from gateway.exchange import Stream
 from gateway.metrics import Metrics, render
+from gateway.stream import Stream
 from gateway.upstream import Upstream, UpstreamConfig
 from tests.upstream.origins import Visit, body_of, call, ok, origin, stream_of, upstream
 
