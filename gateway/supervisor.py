@@ -119,9 +119,9 @@ class Supervisor:
         await asyncio.sleep(drain.delay)
         for listener in self.listeners:
             listener.close()
-        await asyncio.gather(*(worker.stop(drain.grace) for worker in self.workers.values()))
-        if self.spare is not None:
+        if self.spare is not None:  # it holds the listeners too: callers would queue where nobody accepts
             await self.spare.kill()
+        await asyncio.gather(*(worker.stop(drain.grace) for worker in self.workers.values()))
         if self.observer is not None:
             await self.observer.stop()
         for task in list(self._tasks):
