@@ -34,14 +34,19 @@ def parse_duration(text: object) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _number(value: float) -> str:
+    """Decimal digits as they can be read again: never an exponent, to a millionth."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def format_duration(seconds: float) -> str:
     """The shortest YAML form of a duration: 0.5 → `500ms`, 90.0 → `90s`, 120.0 → `2m`."""
     for unit in ("d", "h", "m", "s"):
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
-            return f"{seconds / _SECONDS[unit]:g}{unit}"
+            return f"{_number(seconds / _SECONDS[unit])}{unit}"
     if seconds >= 1:
-        return f"{seconds:g}s"
-    return f"{seconds * 1000:g}ms"
+        return f"{_number(seconds)}s"
+    return f"{_number(seconds * 1000)}ms"
 
 
 def parse_size(text: object) -> int:
@@ -125,7 +130,7 @@ Size = Annotated[
 Percent = Annotated[
     float,
     BeforeValidator(parse_percent),
-    PlainSerializer(lambda share: f"{share * 100:g}%", when_used="json"),
+    PlainSerializer(lambda share: f"{_number(share * 100)}%", when_used="json"),
     _Text(_PERCENT, "20%"),
 ]
 """A share from 0.0 to 1.0; in YAML `20%`."""
