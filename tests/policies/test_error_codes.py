@@ -163,11 +163,11 @@ async def test_pointers_reach_into_lists_and_odd_names():
 @pytest.mark.parametrize(
     ("body", "encoding", "found"),
     [
-        (gzip.compress(json.dumps(error("E")).encode()), b"gzip", "E"),
+        (gzip.compress(json.dumps(error("E")).encode(), mtime=0), b"gzip", "E"),
         (zlib.compress(json.dumps(error("E")).encode()), b"deflate", "E"),
         (json.dumps(error("E")).encode(), b"identity", "E"),
         (json.dumps(error("E")).encode(), b"br", ""),
-        (gzip.compress(json.dumps(error("E", "x" * 10_000_000)).encode()), b"gzip", ""),  # a bomb
+        (gzip.compress(json.dumps(error("E", "x" * 10_000_000)).encode(), mtime=0), b"gzip", ""),  # a bomb
         (b"not gzip", b"gzip", ""),
         (b"<html>", b"", ""),
         (b"", b"", ""),
