@@ -1,0 +1,113 @@
+"""`gateway serve`: what it refuses, what it says, and the admin port as it really is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.serve import serve
+from tests.scenarios.running import children_of, eventually, gateway, is_alive
+
+CONFIG = """\
+version: 1
+upstreams:
+  nobody: {targets: [{url: "http://127.0.0.1:9"}]}
+routes:
+  - {name: all, match: {methods: [GET], path: "/*"}, upstream: nobody}
+"""
+TOKEN = CONFIG + "server: {admin: {token: long-enough-a-token}, drain: {delay: 0s, grace: 1s}}\n"
+
+
+def asked(folder: Path, text: str = CONFIG, **more: Any) -> Namespace:
+    (folder / "routes.yaml").write_text(text)
+    usual = {"host": None, "port": 0, "admin_host": "127.0.0.1", "admin_port": 0, "workers": 1}
+    return Namespace(config=folder / "routes.yaml", **(usual | more))
+
+
+def test_a_configuration_that_cannot_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve(asked(tmp_path, CONFIG.replace("upstream: nobody", "upstream: somebody"))) == 1
+    assert "routes.yaml:5" in capsys.readouterr().err
+
+
+def test_no_workers_are_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve(asked(tmp_path, workers=0)) == 2
+    assert "--workers must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "gateway.example"])
+def test_an_admin_port_for_everybody_needs_a_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    assert serve(asked(tmp_path, admin_host=host)) == 2
+    assert "set server.admin.token first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["port", "admin_port"])
+def test_a_port_in_use_is_told(tmp_path: Path, which: str) -> None:
+    asked(tmp_path)
+    options = {"port": "0", "admin_port": "0"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options[which] = taken_port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "gateway", "serve", "--config", str(tmp_path / "routes.yaml"),
+             "--port", options["port"], "--admin-port", options["admin_port"]],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert "cannot listen: Address already in use" in ended.stderr
+    assert f"{taken_port}). Is another gateway running?" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_with_a_token_the_admin_port_may_be_for_everybody() -> None:
+    with gateway(TOKEN, options=("--admin-host", "0.0.0.0")) as running:
+        admin = running.admin.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{admin}/readyz").status_code == 200
+        assert httpx.get(f"{admin}/metrics").status_code == 401
+        assert httpx.post(f"{admin}/api/reload", json={}).status_code == 401
+        proof = {"authorization": "Bearer long-enough-a-token", "host": "gateway.example"}
+        assert httpx.get(f"{admin}/metrics", headers=proof).status_code == 200
+        running.admin = admin
+
+
+def test_state_changes_by_json_posts_from_here_only() -> None:
+    with gateway(CONFIG) as running:
+        admin = running.admin
+        assert httpx.get(f"{admin}/api/reload").status_code == 405
+        assert httpx.get(f"{admin}/api/cache/purge").status_code == 405
+        assert httpx.post(f"{admin}/api/reload", data={"a": "b"}).status_code == 415
+        assert httpx.post(f"{admin}/api/reload", json={}, headers={"host": "evil.example"}).status_code == 403
+        assert httpx.get(f"{admin}/api/status", headers={"host": "evil.example"}).status_code == 403
+        assert running.metric("gateway_config_reloads_total") == 0
+        assert httpx.post(f"{admin}/api/reload", json={}).status_code == 200
+        assert running.metric("gateway_config_reloads_total", result="unchanged") == 1
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_told_and_takes_everybody_along(name: signal.Signals) -> None:
+    with gateway(CONFIG, workers=2) as running:
+        children = children_of(running.process.pid)
+        assert len(children) >= 3
+        running.process.send_signal(name)
+        assert running.process.wait(20) == 0
+        assert not any(map(is_alive, children))
+
+
+def test_nobody_stays_behind_when_it_is_killed() -> None:
+    def killed() -> None:
+        with gateway(CONFIG, workers=2) as running:
+            children = children_of(running.process.pid)
+            os.kill(running.process.pid, signal.SIGKILL)
+            eventually(lambda: not any(map(is_alive, children)), seconds=20)
+
+    with pytest.raises(AssertionError, match="it ended with -9"):
+        killed()
