@@ -80,8 +80,9 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
     )
     admin_task = asyncio.create_task(admin.serve([admin_socket]))
     await supervisor.start()
+    scheme = "https" if config.server.tls else "http"
     print(
-        f"gateway serves {len(config.routes)} routes on http://{host}:{port} with {args.workers} worker"
+        f"gateway serves {len(config.routes)} routes on {scheme}://{host}:{port} with {args.workers} worker"
         f"{'s' if args.workers > 1 else ''}; admin on http://{args.admin_host}:{admin_port}",
         flush=True,
     )

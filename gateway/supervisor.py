@@ -271,6 +271,7 @@ class Supervisor:
                 self.last_reload_error = ""
                 log.info("reload: nothing changed")
                 self._reloads.add(("unchanged",))
+                await self._renew_certificate()
                 return []
             number = self.generation + 1
             workers = [worker for worker in self.workers.values() if worker.ready]
@@ -291,7 +292,16 @@ class Supervisor:
             self._reloads.add(("ok",))
             self.last_reload_error = ""
             log.info("generation %d serves: %s", number, "; ".join(changes) or "no route changed")
+            await self._renew_certificate()
             return changes
+
+    async def _renew_certificate(self) -> None:
+        """Have the files of `server.tls` read again: a renewed certificate comes under the old name."""
+        if self.config.server.tls is None:
+            return
+        answers = await self.tell("reload_certificate", None)
+        if errors := [answer for answer in answers if isinstance(answer, RemoteError)]:
+            self._refuse("bad_certificate", f"the certificate in use stays: {errors[0]}")
 
     @staticmethod
     async def _each(workers: list[WorkerProcess], op: str, payload: Any) -> None:

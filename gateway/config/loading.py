@@ -92,7 +92,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         state=file.state,
         journal=file.journal,
         fingerprint=_fingerprint(document, lists),
-        files=tuple(dict.fromkeys([path, *document.files, *lists.files])),
+        files=tuple(dict.fromkeys([path, *document.files, *lists.files, *_certificates(file, path.parent)])),
         warnings=tuple(shown),
     )
     return config, shown
@@ -156,6 +156,11 @@ def _resolve(
         else:
             resolved[index] = lists.resolve(items, document, location)
     return resolved
+
+
+def _certificates(file: RoutesFile, folder: Path) -> list[Path]:
+    tls = file.server.tls
+    return [] if tls is None else [folder / tls.certificate, folder / tls.key]
 
 
 def _fingerprint(document: Document, lists: PolicyLists) -> str:
