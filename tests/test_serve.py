@@ -64,7 +64,7 @@ def test_a_port_in_use_is_told(tmp_path: Path, which: str) -> None:
         )  # fmt: skip
     assert ended.returncode == 2
     assert "cannot listen: Address already in use" in ended.stderr
-    assert f"{taken_port}). Is another gateway running?" in ended.stderr
+    assert f"{taken_port})). Is another gateway running?" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
