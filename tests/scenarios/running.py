@@ -68,7 +68,7 @@ class Gateway:
         raise AssertionError(f"no line like {wanted!r} among:\n" + "\n".join(self.lines))
 
     def wait_until_up(self) -> None:
-        banner = _BANNER.search(self.wait_for_line("gateway serves "))
+        banner = _BANNER.search(self.wait_for_line(_BANNER.search))
         assert banner is not None, self.lines
         self.port = int(banner[3])
         self.url = f"{banner[1]}://{banner[2]}:{self.port}"
