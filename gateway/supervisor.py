@@ -264,6 +264,9 @@ class Supervisor:
                 config = await asyncio.to_thread(load, self.path, self.environ)
             except ConfigError as error:
                 return self._refuse("bad_file", f"{error}")
+            except Exception as error:
+                log.exception("reload: a mistake of the gateway's own")
+                return self._refuse("failed", f"it cannot be read: {error!r}")
             if apart := check_workers(config, self.count):
                 return self._refuse("bad_file", f"{ConfigError(apart)}")
             changes = diff(self.config, config)

@@ -194,3 +194,61 @@ async def test_a_hangup_reloads(supervisor: Supervisor) -> None:
     os.kill(os.getpid(), signal.SIGHUP)
     await until(lambda: supervisor._reloads.values)
     assert await number(supervisor, "gateway_config_reloads_total", "unchanged") == 1
+
+
+async def test_workers_that_die_at_once_are_both_replaced(supervisor: Supervisor) -> None:
+    await until(lambda: supervisor.spare is not None)
+    victims = set(supervisor.workers.values())
+    for victim in victims:
+        victim.process.kill()
+    await until(lambda: supervisor.ready and not victims & set(supervisor.workers.values()))
+    assert await generations(supervisor) == [1, 1]
+    assert await number(supervisor, "gateway_restarts_total", "worker") == 2
+
+
+async def test_a_worker_that_cannot_start_is_tried_again(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await until(lambda: supervisor.spare is not None)
+    spare, supervisor.spare = supervisor.spare, None
+    assert spare is not None
+    await spare.kill()
+    spawn, failed = supervisor._spawn, []
+
+    async def fail_twice() -> Any:
+        if len(failed) < 2:
+            failed.append(1)
+            raise OSError("no more processes")
+        return await spawn()
+
+    supervisor._spawn = fail_twice  # type: ignore[method-assign]
+    victim = supervisor.workers[0]
+    victim.process.kill()
+    await until(lambda: supervisor.workers[0] is not victim and supervisor.ready)
+    assert caplog.text.count("worker 0 cannot start: no more processes") == 2
+
+
+async def test_a_mistake_of_our_own_while_reading_leaves_the_last_good_one(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.supervisor.load", fail)
+        assert await supervisor.reload() == []
+    assert "RecursionError" in supervisor.last_reload_error
+    assert await generations(supervisor) == [1, 1]
+    change(supervisor, "other")
+    await supervisor.reload()
+    assert await generations(supervisor) == [2, 2]
+
+
+async def test_changed_telemetry_gets_another_observer(supervisor: Supervisor) -> None:
+    assert supervisor.observer is not None
+    pid = supervisor.observer.pid
+    supervisor.path.write_text(CONFIG + "telemetry: {traces: {sample: 50%}}\n")
+    await supervisor.reload()
+    assert supervisor.last_reload_error == ""
+    await until(lambda: supervisor.observer is not None and supervisor.observer.pid != pid)
+    assert await number(supervisor, "gateway_restarts_total", "observer") == 0
