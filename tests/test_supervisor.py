@@ -213,7 +213,8 @@ async def test_a_worker_that_cannot_start_is_tried_again(
     spare, supervisor.spare = supervisor.spare, None
     assert spare is not None
     await spare.kill()
-    spawn, failed = supervisor._spawn, []
+    spawn = supervisor._spawn
+    failed: list[int] = []
 
     async def fail_twice() -> Any:
         if len(failed) < 2:

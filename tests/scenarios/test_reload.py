@@ -45,6 +45,7 @@ def get(running: Gateway, path: str, **more: str) -> httpx.Response:
     return httpx.get(running.url + path, headers=more, trust_env=False)
 
 
+@pytest.mark.timeout(60 + RELOADS)
 def test_reloads_under_load_fail_no_call_and_never_show_two_generations() -> None:
     acknowledged = 1
 
