@@ -52,7 +52,7 @@ def application(folder: Path, environ: Mapping[str, str]) -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"GATEWAY_CONFIG": str(folder / "routes.yaml")} | environ,
+        env={**os.environ, "GATEWAY_CONFIG": str(folder / "routes.yaml"), **environ},
         text=True,
     )
     assert process.stdout is not None

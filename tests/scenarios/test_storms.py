@@ -20,7 +20,7 @@ REQUEST = b"GET /games HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
 
 
 async def test_an_origin_that_fails_everything_sees_few_retries() -> None:
-    calls = 600
+    calls = 300
     lists = {"storm": "- retry: {attempts: 3, budget: 20%}\n- timeout: {total: 20s}"}
     async with origin(ok(b"down", status=b"503 Service Unavailable")) as place:
         with gateway(CONFIG.format(url=place.url), lists) as running:
