@@ -61,9 +61,9 @@ class HeadReader:
     It works synchronously on whole heads, so one of them serves all connections of a server.
     """
 
-    __slots__ = ("_hosts", "_names", "_parser", "_read", "authority", "chunked", "content_length",
-                 "expects_continue", "forwarding", "headers", "http_version", "keep_alive", "method", "path",
-                 "query", "traceparent", "tracestate", "upgrade")  # fmt: skip
+    __slots__ = ("_hosts", "_names", "_parser", "_read", "_reusable", "authority", "chunked",
+                 "content_length", "expects_continue", "forwarding", "headers", "http_version", "keep_alive",
+                 "method", "path", "query", "traceparent", "tracestate", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
         self._names: dict[bytes, tuple[bytes, int]] = {}
@@ -75,6 +75,8 @@ class HeadReader:
         self.headers: Headers = []
         """End-to-end fields, names in lower case."""
         self._read: Headers = []
+        self._reusable = False
+        """The parser takes another head: it neither waits for a body nor has seen its last message."""
         self.method = self.path = self.query = self.authority = ""
         self.http_version = "1.1"
         self.content_length = 0
@@ -109,8 +111,8 @@ class HeadReader:
         except Refused:
             self._parser = HttpRequestParser(self)
             raise
-        if self.content_length or self.chunked or not self.keep_alive:
-            self._parser = HttpRequestParser(self)  # this one waits for a body, or has seen its last message
+        if not self._reusable:
+            self._parser = HttpRequestParser(self)
 
     def take(self, method: str, target: bytes, version: str, headers: Headers, limits: EdgeLimits) -> None:
         """The same for a head that somebody else's server has parsed (ASGI). Raises `Refused`."""
@@ -151,6 +153,10 @@ class HeadReader:
             self.headers.append((lower, value.rstrip(b" \t") if value[-1:] in b" \t" else value))
         elif kind == _READ:
             self._read.append((lower, value.strip(b" \t")))
+
+    def on_message_complete(self) -> None:
+        """Called by llhttp, which closes for more than we do: for Proxy-Connection: close too."""
+        self._reusable = self._parser.should_keep_alive()
 
     def _classify(self, name: bytes) -> tuple[bytes, int]:
         lower = name.lower()

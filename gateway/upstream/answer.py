@@ -45,7 +45,7 @@ class AnswerReader:
     body since they were last taken, and `complete` turns true at the end.
     """
 
-    __slots__ = ("_head_bytes", "_http", "_interim", "_overhead", "_parser", "_problem", "_raw", "_upgrade",
+    __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_problem", "_raw", "_upgrade",
                  "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive", "length", "rest",
                  "status", "until_close")  # fmt: skip
 
@@ -65,8 +65,6 @@ class AnswerReader:
         self._overhead = 0
         self._problem = ""
         self._raw: Headers = []
-        self._http = False
-        """llhttp saw the end of the message."""
         self.status = 0
         self.headers: Headers = []
         self.length: bytes | None = None
@@ -119,14 +117,14 @@ class AnswerReader:
         return self.complete
 
     def _end_without_body(self, data: bytes) -> None:
-        # HEAD, 204 and 304 end with their head whatever it announces; llhttp may wait for a body, so it
-        # is replaced. Anything but the head's last bytes at the end of what arrived makes it dirty.
+        # HEAD, 204 and 304 end with their head whatever it announces; llhttp may wait for a body, or have
+        # closed for a Proxy-Connection that we ignore, so it is replaced. Anything but the head's last bytes
+        # at the end of what arrived makes it dirty.
         self.complete = True
         if self.chunks or not data.endswith(b"\r\n\r\n"):
             self.dirty = True
             self.chunks = []
-        if not self._http:
-            self._parser = None
+        self._parser = None
 
     # What httptools calls.
 
@@ -228,7 +226,6 @@ class AnswerReader:
             self._interim = False
             self._raw = []
             return
-        self._http = True
         if not self.bodiless:
             assert self._parser is not None
             self.complete = True

@@ -290,6 +290,16 @@ def test_what_is_remembered_is_bounded():
     assert len(reader._hosts) <= 1024
 
 
+@pytest.mark.parametrize("name", [b"Connection", b"Proxy-Connection"])
+@pytest.mark.parametrize("value", [b"close", b"keep-alive", b"keep-alive, close", b"upgrade"])
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"POST / HTTP/1.1", b"HEAD / HTTP/1.0"])
+def test_how_a_connection_goes_on_is_nothing_to_the_next_caller(name: bytes, value: bytes, line: bytes):
+    reader = HeadReader()
+    reader.read(head(b"%b: %b" % (name, value), line=line), LIMITS)
+    reader.read(head(b"X-Game: slots"), LIMITS)
+    assert reader.headers == [(b"x-game", b"slots")]
+
+
 def test_trace_fields_are_set_aside():
     reader = read(head(b"Traceparent: a", b"traceparent: b", b"tracestate: c"))
     assert (reader.traceparent, reader.tracestate, reader.headers) == ([b"a", b"b"], [b"c"], [])

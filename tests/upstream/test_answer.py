@@ -270,6 +270,16 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes, list[tuple[bytes, bytes]], i
     return interim + b"HTTP/1.1 %d X\r\n%b%b" % (status, lines, framing), b"".join(pieces), headers, status
 
 
+@pytest.mark.parametrize("status", [200, 204, 304])
+def test_proxy_connection_means_nothing(status: int) -> None:
+    reader = read(b"HTTP/1.1 %d X\r\nproxy-connection: close\r\n\r\n" % status, head=True)
+    assert reader.complete
+    assert reader.keep_alive
+    reader.begin()
+    reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert body(reader) == b"ok"
+
+
 @given(answers(), st.data())
 def test_any_split_of_an_answer_reads_the_same(
     answer: tuple[bytes, bytes, list[tuple[bytes, bytes]], int], data: st.DataObject
