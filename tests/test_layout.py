@@ -10,7 +10,6 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(path.relative_to(ROOT / "gateway") for path in (ROOT / "gateway").rglob("*.py"))
 ELSEWHERE = {
     "__main__.py": "tests/scenarios/running.py",  # every scenario starts it
-    "app.py": "tests/edge/test_asgi.py",
     "config/configuration.py": "tests/config/test_loading.py",  # plain fields, filled by loading
     "config/server.py": "tests/config/test_models.py",  # models without behaviour
     "caching/origin.py": "tests/policies/test_cache.py",  # a cache's half that only the policy can drive
