@@ -271,10 +271,18 @@ class Response:
         self.finish(Outcome.DISCARDED)
 
     async def buffer_body(self, limit: int = 64 * 1024) -> bytes | None:
-        """The whole body if it has at most `limit` bytes, else None; nothing is lost."""
+        """The whole body if it has at most `limit` bytes, else None; nothing is lost.
+
+        An answer whose body breaks off, or whose reader is cancelled, ends here: it has no other owner.
+        """
         if isinstance(self.body, Stream):
             stream = self.body
-            data, complete = await stream.read_up_to(limit)
+            try:
+                data, complete = await stream.read_up_to(limit)
+            except BaseException as error:
+                stream.close()
+                self.finish(Outcome.FAILED if isinstance(error, Exception) else Outcome.CANCELLED)
+                raise
             if not complete:
                 stream.unread(data)
                 return None

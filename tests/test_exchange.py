@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,25 @@ def test_a_discarded_answer_frees_its_connection():
     assert stream.closed
     assert response.tunnel.closed
     assert told == [Outcome.DISCARDED]
+
+
+@pytest.mark.parametrize("ending", ["broken off", "reader cancelled"])
+async def test_an_answer_lost_while_it_is_read_ends_there(ending):
+    dropped, told = [], []
+    stream = Stream(on_close=lambda: dropped.append(True))
+    stream.feed(b'{"code":')
+    response = Response(500, [], stream)
+    response.on_end(told.append)
+    reading = asyncio.ensure_future(response.buffer_body())
+    await asyncio.sleep(0)
+    if ending == "broken off":
+        stream.fail(ConnectionResetError())
+    else:
+        reading.cancel()
+    with pytest.raises(ConnectionResetError if ending == "broken off" else asyncio.CancelledError):
+        await reading
+    assert dropped == [True]
+    assert told == [Outcome.FAILED if ending == "broken off" else Outcome.CANCELLED]
 
 
 def test_headers_are_many_and_in_order():

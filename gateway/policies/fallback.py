@@ -171,7 +171,11 @@ class _Fallback:
             return answer
         if response.kind != "temporary" or response.status < 500:
             return response
-        answer = await self.instead(exchange, "server_error", str(response.status), request, Sent.YES)
+        try:
+            answer = await self.instead(exchange, "server_error", str(response.status), request, Sent.YES)
+        except BaseException:  # the caller left meanwhile
+            response.discard()
+            raise
         if answer is None:
             return response
         response.discard()
@@ -221,7 +225,7 @@ class _Fallback:
         exchange.admit_target = exchange.tls_identity = None
         try:
             response = await self.upstream(exchange)
-        except UpstreamError:
+        except (UpstreamError, Refused):  # BUSY: nothing is free there
             return None
         if response.kind == "temporary" and response.status >= 500:
             response.discard()

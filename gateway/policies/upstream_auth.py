@@ -205,7 +205,11 @@ class IssuedToken:
         response = await forward(exchange)
         if response.status != 401 or not whole:
             return response
-        fresh = await self._source.replace(token)
+        try:
+            fresh = await self._source.replace(token)
+        except BaseException:  # the caller left meanwhile
+            response.discard()
+            raise
         if fresh is None:
             return response
         exchange.decide("upstream_auth", "retried", "401")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -167,7 +168,22 @@ async def test_a_body_too_large_to_keep_is_not_replayed():
     assert other.calls == 0
 
 
-@pytest.mark.parametrize("second", [unreachable(), Response(500)])
+async def test_a_caller_that_leaves_while_the_other_upstream_thinks_frees_the_first_answer():
+    async def never(_exchange):
+        await asyncio.Event().wait()
+
+    failed = Response(500, [], Stream())
+    policy = build(make_services(upstreams={"spare": never}), upstream="spare")
+    call = asyncio.ensure_future(policy(make_exchange(), Upstream(failed)))
+    await asyncio.sleep(0.01)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert failed.ended is Outcome.DISCARDED
+    assert failed.body.closed
+
+
+@pytest.mark.parametrize("second", [unreachable(), Refused("BUSY"), Response(500)])
 async def test_where_the_other_upstream_fails_too_the_static_answer_is_left(second):
     services = make_services(upstreams={"spare": Upstream(second)})
     response = await build(services, upstream="spare", **STATIC)(make_exchange(), Upstream(unreachable()))

@@ -8,7 +8,7 @@ import trustme
 from pydantic import ValidationError
 
 from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Response
+from gateway.exchange import Outcome, Response
 from gateway.policies.upstream_auth import UpstreamAuthConfig
 from gateway.services import RouteFacts, State
 from gateway.stream import Stream
@@ -169,6 +169,20 @@ async def test_a_401_stays_when_no_fresh_token_is_to_be_had(issuer, services):
     assert response.status == 401
     assert response.ended is None
     assert exchange.decisions == []
+
+
+async def test_a_caller_that_leaves_while_a_fresh_token_is_fetched_frees_the_401(issuer, services):
+    policy, origin = issued(issuer).build(services), Origin(200, 401)
+    await call(policy, origin)
+    issuer.hold = asyncio.Event()
+    leaving = asyncio.ensure_future(call(policy, origin))
+    while len(origin.answers) < 2:
+        await asyncio.sleep(0.01)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    issuer.hold.set()
+    assert origin.answers[1].ended is Outcome.DISCARDED
 
 
 def streamed(*pieces):
