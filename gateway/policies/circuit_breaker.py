@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gateway.circuit import NOT_ADMITTED, Circuit, Circuits, CircuitSettings
+from gateway.circuit import HALF_OPEN, NOT_ADMITTED, Circuit, Circuits, CircuitSettings
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.policy import Forward, Policy, PolicyConfig
@@ -110,11 +110,15 @@ class _Admission:
         """Nothing was learnt: it was refused further in, or the caller left."""
         self._circuit.release(self._generation, failed=None)
 
-    def answered(self, response: Response, slow: bool) -> None:
-        """A head came: a failure is known now, a success when the body is complete."""
+    def answered(self, response: Response, *, slow: bool, endless: bool) -> None:
+        """A head came: a failure is known now, a success when the body is complete.
+
+        It answered, and how long a conversation lasts says nothing: a tunnel is a success, and so is a
+        probe whose body may never end, or all other callers would wait for that.
+        """
         if slow or response.kind == "temporary":
             self._circuit.release(self._generation, failed=True)
-        elif response.tunnel is not None:  # it answered; how long a conversation lasts says nothing
+        elif response.tunnel is not None or (endless and self._circuit.state == HALF_OPEN):
             self._circuit.release(self._generation, failed=False)
         else:
             response.on_end(self._ended)
@@ -133,6 +137,7 @@ class _PerUpstream:
         self._now = services.clock.now
         self._slow = float("inf") if config.slow_call is None else config.slow_call
         self._shadow = config.mode == "shadow"
+        self._endless = services.route.stream
 
     async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
         circuit = self._circuit
@@ -157,7 +162,7 @@ class _PerUpstream:
         except BaseException:
             admission.neutral()
             raise
-        admission.answered(response, self._now() - started >= self._slow)
+        admission.answered(response, slow=self._now() - started >= self._slow, endless=self._endless)
         return response
 
 
@@ -169,6 +174,7 @@ class _PerTarget:
         self._now = services.clock.now
         self._slow = float("inf") if config.slow_call is None else config.slow_call
         self._shadow = config.mode == "shadow"
+        self._endless = services.route.stream
 
     async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
         call = _Call(self._circuits, exchange, shadow=self._shadow)
@@ -198,7 +204,7 @@ class _PerTarget:
             exchange.admit_target = outer
         admission = call.settle()
         if admission is not None:
-            admission.answered(response, self._now() - started >= self._slow)
+            admission.answered(response, slow=self._now() - started >= self._slow, endless=self._endless)
         return response
 
 

@@ -14,6 +14,7 @@ from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policies.circuit_breaker import CircuitBreakerConfig
 from gateway.policy import Policy, chain
 from gateway.services import FakeClock, RouteFacts, Services
+from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
 TIMEOUT = UpstreamError("UPSTREAM_TIMEOUT", "late", sent=Sent.UNKNOWN, reason="response_timeout")
@@ -138,6 +139,34 @@ async def test_a_conversation_has_succeeded_when_it_begins() -> None:
     await policy(make_exchange(), Upstream(response))
     await fail(policy, 1)
     assert not await is_open(policy)
+
+
+@pytest.mark.parametrize("per", ["upstream", "target"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_nobody_waits_for_the_end_of_a_probe_that_may_never_end(per: str, stream: bool) -> None:
+    async def upstream(exchange: Exchange) -> Response:
+        if exchange.admit_target is not None and not exchange.admit_target("t"):
+            raise Refused("CIRCUIT_OPEN")
+        exchange.attempts.append(Attempt("t", "", 0))
+        if not answers:
+            exchange.attempts[-1].error = "response_timeout"
+            raise TIMEOUT
+        return answers[0]
+
+    services = make_services(route=RouteFacts(stream=stream))
+    policy = config(per=per).build(services)
+    answers: list[Response] = []
+    for _ in range(2):
+        with pytest.raises(UpstreamError):
+            await policy(make_exchange(), upstream)
+    advance(services, 30)
+    answers.append(Response(200, [], Stream()))
+    await policy(make_exchange(), upstream)
+    if stream:
+        assert (await policy(make_exchange(), upstream)).status == 200
+    else:
+        with pytest.raises(Refused):
+            await policy(make_exchange(), upstream)
 
 
 async def test_it_survives_a_reload_and_routes_to_one_upstream_share_it() -> None:
