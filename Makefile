@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test coverage check bench docs lock format
+.PHONY: help setup demo test test-reload coverage check bench docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everythi
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include 'gateway/policies/*' --fail-under 100 --show-missing
 	@$(BIN)/coverage report --fail-under 90 --skip-covered
+
+test-reload: setup ## the reload campaign at length: RELOADS=5000 under load, a tenth of them bad files
+	@RELOADS=$(or $(RELOADS),5000) $(BIN)/pytest tests/scenarios/test_reload.py -k under_load
 
 bench: setup ## what networks and routes cost, as ratios in one run
 	@$(BIN)/python bench/cost_of_size.py $(ARGS)
