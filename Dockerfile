@@ -5,7 +5,7 @@ RUN python -m venv /opt/gateway
 COPY requirements.lock pyproject.toml README.md ./
 RUN /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY gateway gateway
-RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/gateway --create-home gateway
