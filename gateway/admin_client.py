@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from typing import Any
+
+_URL = re.compile(r"https?://[^/\s]+/*$")
 
 
 class AdminError(Exception):
     """The admin port gave no good answer; the message says what to do."""
 
 
-def ask(admin: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """GET `path`, or POST `body` to it; the JSON that came back. Raises `AdminError`."""
+def ask(
+    admin: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    answered_by: Callable[[Any], bool] = lambda _: True,
+) -> Any:
+    """GET `path`, or POST `body` to it; the JSON that came back. Raises `AdminError`.
+
+    `answered_by` tells an admin port's answer from that of another server, such as the port for calls.
+    """
     headers = {"accept": "application/json"}
     if token := os.environ.get("GATEWAY_ADMIN_TOKEN"):
         headers["authorization"] = f"Bearer {token}"
@@ -25,32 +39,60 @@ def ask(admin: str, path: str, body: dict[str, Any] | None = None) -> Any:
     if body is not None:
         data = json.dumps(body).encode()
         headers["content-type"] = "application/json"
+    if not _URL.match(admin):
+        raise AdminError(f"--admin {admin!r} is not an address: say http://HOST:PORT")
     request = urllib.request.Request(admin.rstrip("/") + path, data, headers)  # noqa: S310 - the operator's own URL
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({})
     )  # HTTP_PROXY is not for this machine's own port
     try:
         with opener.open(request, timeout=30) as answer:
-            return json.load(answer)
+            told = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code in (404, 422):
-                return json.load(error)
-            detail = error.read(2000).decode(errors="replace")
-        raise AdminError(f"{admin} answers {error.code}: {detail}") from None
-    except (OSError, ValueError) as error:
+            text = error.read().decode(errors="replace")
+        if error.code not in (404, 422):
+            raise AdminError(f"{admin} answers {error.code}: {text[:2000]}") from None
+        told = _json(text)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise AdminError(
             f"no gateway answers on {admin} ({getattr(error, 'reason', error)}); "
             "start one with `gateway serve`, or say --admin http://HOST:PORT"
         ) from None
+    if not answered_by(told):
+        raise AdminError(
+            f"{admin} is no gateway's admin port; say --admin http://HOST:PORT, as the line says with which "
+            "`gateway serve` begins"
+        )
+    return told
 
 
-def _asked(args: argparse.Namespace, path: str, body: dict[str, Any] | None = None) -> Any:
+def _json(text: str) -> Any:
     try:
-        return ask(args.admin, path, body)
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _has(*keys: str) -> Callable[[Any], bool]:
+    return lambda told: isinstance(told, dict) and all(key in told for key in keys)
+
+
+def _asked(
+    args: argparse.Namespace,
+    path: str,
+    answered_by: Callable[[Any], bool],
+    body: dict[str, Any] | None = None,
+) -> Any:
+    try:
+        return ask(args.admin, path, body, answered_by=answered_by)
     except AdminError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _is_trace_or_none(told: Any) -> bool:
+    return told is None or _has("error")(told) or _has("calls")(told)
 
 
 def show_traces(args: argparse.Namespace) -> int:
@@ -58,7 +100,7 @@ def show_traces(args: argparse.Namespace) -> int:
     from gateway.observer.waterfall import render_list, render_trace
 
     if args.id:
-        trace = _asked(args, f"/api/traces/{urllib.parse.quote(args.id, safe='')}")
+        trace = _asked(args, f"/api/traces/{urllib.parse.quote(args.id, safe='')}", _is_trace_or_none)
         if not trace or "error" in trace:
             print(
                 f"no trace begins with {args.id}; the gateway keeps the last few thousand only",
@@ -70,7 +112,7 @@ def show_traces(args: argparse.Namespace) -> int:
     query = {"limit": args.limit}
     query |= {name: 1 for name in ("errors", "slow") if getattr(args, name)}
     query |= {"route": args.route} if args.route else {}
-    found = _asked(args, f"/api/traces?{urllib.parse.urlencode(query)}")
+    found = _asked(args, f"/api/traces?{urllib.parse.urlencode(query)}", lambda told: isinstance(told, list))
     if args.json:
         print(json.dumps(found, indent=2))
     elif found:
@@ -82,7 +124,7 @@ def show_traces(args: argparse.Namespace) -> int:
 
 def show_status(args: argparse.Namespace) -> int:
     """`gateway status`. Exit status 1 where the gateway is not ready."""
-    status = _asked(args, "/api/status")
+    status = _asked(args, "/api/status", _has("ready", "workers"))
     if args.json:
         print(json.dumps(status, indent=2))
         return 0 if status["ready"] else 1
@@ -101,7 +143,7 @@ def show_status(args: argparse.Namespace) -> int:
 
 def tell_reload(args: argparse.Namespace) -> int:
     """`gateway reload`. Exit status 1 where the new configuration was refused."""
-    answer = _asked(args, "/api/reload", {})
+    answer = _asked(args, "/api/reload", _has("generation", "changes", "error"), {})
     if args.json:
         print(json.dumps(answer, indent=2))
     elif answer["error"]:
@@ -114,6 +156,7 @@ def tell_reload(args: argparse.Namespace) -> int:
 
 def tell_purge(args: argparse.Namespace) -> int:
     """`gateway purge --route NAME | --tag NAME`."""
-    answer = _asked(args, "/api/cache/purge", {"route": args.route} if args.route else {"tag": args.tag})
+    what = {"route": args.route} if args.route else {"tag": args.tag}
+    answer = _asked(args, "/api/cache/purge", _has("purged"), what)
     print(json.dumps(answer) if args.json else f"{answer['purged']} cached answers forgotten")
     return 0

@@ -25,6 +25,20 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", "-c", type=Path, default=default, help=told)
 
 
+def _port(text: str) -> int:
+    """A TCP port, or 0 for any free one."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: say 1 to 65535, or 0 for a free one")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    """How many: at least one."""
+    if not text.isdecimal() or not 0 < int(text) < 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: say a number from 1 on")
+    return int(text)
+
+
 def _add_admin(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get("GATEWAY_ADMIN", "http://127.0.0.1:8081")
     told = "address of the running gateway's admin port (default: %(default)s)"
@@ -44,13 +58,16 @@ def make_parser() -> argparse.ArgumentParser:
     _add_config(serve)
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument(
-        "--port", type=int, default=8080, help="port for calls; 0 for a free one (default: 8080)"
+        "--port", type=_port, default=8080, help="port for calls; 0 for a free one (default: 8080)"
     )
     serve.add_argument(
         "--admin-host", default="127.0.0.1", help="address of the admin port (default: %(default)s)"
     )
     serve.add_argument(
-        "--admin-port", type=int, default=8081, help="health, metrics, API; 0 for a free one (default: 8081)"
+        "--admin-port",
+        type=_port,
+        default=8081,
+        help="health, metrics, API; 0 for a free one (default: 8081)",
     )
     serve.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
     serve.set_defaults(run=run_serve)
@@ -91,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
     traces.add_argument("--errors", action="store_true", help="only calls that failed")
     traces.add_argument("--slow", action="store_true", help="slowest first")
     traces.add_argument("--route", help="only calls of this route")
-    traces.add_argument("--limit", type=int, default=20, help="how many (default: %(default)s)")
+    traces.add_argument("--limit", type=_count, default=20, help="how many (default: %(default)s)")
     _add_admin(traces)
     traces.set_defaults(run=run_traces)
 
@@ -122,12 +139,12 @@ def make_parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="run one simulated server")
     kinds = sandbox.add_subparsers(dest="kind", required=True, metavar="KIND")
     platform = kinds.add_parser("platform", help="a casino platform with a wallet")
-    platform.add_argument("--port", type=int, default=9200, help="0 for a free one (default: %(default)s)")
+    platform.add_argument("--port", type=_port, default=9200, help="0 for a free one (default: %(default)s)")
     provider = kinds.add_parser("provider", help="a game provider")
     provider.add_argument("name", nargs="?", default="aurora", choices=["aurora", "borealis"],
                           help="which API it speaks (default: %(default)s)")  # fmt: skip
     provider.add_argument(
-        "--port", type=int, help="0 for a free one (default: aurora's 9201, borealis's 9202)"
+        "--port", type=_port, help="0 for a free one (default: aurora's 9201, borealis's 9202)"
     )
     provider.add_argument(
         "--callback", default="http://127.0.0.1:8080", help="the gateway's address (default: %(default)s)"

@@ -60,6 +60,10 @@ def serve(args: argparse.Namespace) -> int:
     return uvloop.run(_serve(args, config, token))
 
 
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
     supervisor = Supervisor(args.config, config, os.environ, workers=args.workers)
     host = args.host or config.server.host
@@ -81,9 +85,10 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
     admin_task = asyncio.create_task(admin.serve([admin_socket]))
     await supervisor.start()
     scheme = "https" if config.server.tls else "http"
+    calls, asked = _authority(host, port), _authority(args.admin_host, admin_port)
     print(
-        f"gateway serves {len(config.routes)} routes on {scheme}://{host}:{port} with {args.workers} worker"
-        f"{'s' if args.workers > 1 else ''}; admin on http://{args.admin_host}:{admin_port}",
+        f"gateway serves {len(config.routes)} routes on {scheme}://{calls} with {args.workers} worker"
+        f"{'s' if args.workers > 1 else ''}; admin on http://{asked}",
         flush=True,
     )
     await supervisor.stopped.wait()

@@ -157,3 +157,31 @@ def test_traces_are_asked_for_by_filter_and_by_id(port: Port, capsys: pytest.Cap
     assert show_traces(args(port, id="ab/../c")) == 1
     assert port.asked[-1][1] == "/api/traces/ab%2F..%2Fc"
     assert "no trace begins with ab/../c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(404, {"code": "ROUTE_NOT_FOUND", "status": 404}), (200, {"games": []}), (422, "no"), (200, 7)],
+)
+@pytest.mark.parametrize("command", [show_status, show_traces, tell_purge, tell_reload])
+def test_another_server_is_told_from_an_admin_port(
+    command: Any, status: int, answer: Any, port: Port, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port.says(answer, status)
+    for id_ in (None, "ab"):
+        with pytest.raises(SystemExit) as left:
+            command(args(port, route="games", id=id_))
+        assert left.value.code == 2
+    assert f"{port.url} is no gateway's admin port; say --admin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("admin", ["foo", "localhost:8081", "ftp://x", "", "http://"])
+def test_an_address_that_is_none_is_told(admin: str) -> None:
+    with pytest.raises(AdminError, match="is not an address: say http://HOST:PORT"):
+        ask(admin, "/api/status")
+
+
+def test_plain_words_of_another_server_are_no_traceback(port: Port) -> None:
+    port.status, port.answer = 404, "<html>not found"
+    with pytest.raises(AdminError, match="is no gateway's admin port"):
+        ask(port.url, "/api/status", answered_by=lambda told: told is not None)

@@ -78,6 +78,9 @@ def test_the_whole_helps_too(type_: Type) -> None:
         ("sandbox",),
         ("sandbox", "provider", "zodiac"),
         ("traces", "--limit", "few"),
+        ("traces", "--limit", "0"),
+        ("serve", "--port", "99999"),
+        ("serve", "--admin-port", "-1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_usage(type_: Type, words: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.serve import serve
+from gateway.serve import _authority, serve
 from tests.scenarios.running import children_of, eventually, gateway, is_alive
 
 CONFIG = """\
@@ -111,3 +111,8 @@ def test_nobody_stays_behind_when_it_is_killed() -> None:
 
     with pytest.raises(AssertionError, match="it ended with -9"):
         killed()
+
+
+def test_an_ipv6_address_is_shown_as_one_writes_it_in_a_url() -> None:
+    assert _authority("::1", 8080) == "[::1]:8080"
+    assert _authority("127.0.0.1", 8080) == "127.0.0.1:8080"
