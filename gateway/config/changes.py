@@ -23,11 +23,19 @@ def diff(old: Config, new: Config) -> list[str]:
         *_named("upstream", old.upstreams, new.upstreams),
         *_named("consumer", old.consumers, new.consumers),
         *_named("provider", old.providers, new.providers),
-        *_settings("server", old.server, new.server),
+        *map(_when, _settings("server", old.server, new.server)),
         *_settings("telemetry", old.telemetry, new.telemetry),
-        *(["state is kept elsewhere"] if old.state != new.state else []),
+        *(["state is kept elsewhere, from the next start on"] if old.state != new.state else []),
         *(["the journal is kept elsewhere"] if old.journal != new.journal else []),
     ]
+
+
+_AT_START = ("server: host ", "server: tls", "server: admin.")
+"""What a reload cannot change: sockets, their TLS, and who may use the admin port."""
+
+
+def _when(change: str) -> str:
+    return f"{change}, from the next start on" if change.startswith(_AT_START) else change
 
 
 def _routes(old: Config, new: Config) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ from gateway.config.models import RoutesFile
 from gateway.config.orders import check_order
 from gateway.config.paths import check_rewrite
 from gateway.config.sentences import split, suggest
-from gateway.upstream.tls import make_context
+from gateway.upstream.tls import load_identity, make_context
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
 
@@ -152,10 +153,13 @@ class CrossChecks:
             if entries is None:
                 continue
             kind = (id(entries), route.provider is not None)
-            if kind in judged:
+            place = self._at("routes", index)
+            found = check_order(entries, route.name, place, provider=kind[1])
+            if kind in judged:  # what is wrong with a list is said once; what is wrong with a route, of each
+                self.findings += [one for one in found if one.place == place]
                 continue
             judged.add(kind)
-            self.findings += check_order(entries, route.name, self._at("routes", index), provider=kind[1])
+            self.findings += found
             for entry in entries:
                 if entry.placed is not None:
                     self._entry(entry)
@@ -244,6 +248,26 @@ class CrossChecks:
                 message = f"server.tls.{key}: there is no file {name}"
                 self._error(
                     self._at("server", "tls", key), message, "paths are relative to the configuration file"
+                )
+                tls = None  # what is not there needs no further look
+        if tls is None:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        place = self._at("server", "tls")
+        try:
+            load_identity(context, str(self.folder / tls.certificate), str(self.folder / tls.key))
+        except ValueError:
+            message = (
+                f"server.tls: {tls.certificate} and {tls.key} are not a certificate chain and its key in PEM"
+            )
+            self._error(place, message, "give files that fit each other, the key without a password")
+        if tls.client_ca is not None:
+            try:
+                context.load_verify_locations(str(self.folder / tls.client_ca))
+            except OSError:
+                message = f"server.tls.client_ca: {tls.client_ca} holds no certificates in PEM"
+                self._error(
+                    self._at("server", "tls", "client_ca"), message, "give the authorities' certificates"
                 )
 
     def _without_effect(self) -> None:

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple
 
 from gateway.errors import GatewayError
 
+_LONGEST_LINE = 300
+"""Characters of a source line that are shown."""
+
 Severity = Literal["error", "warning"]
 
 
@@ -92,6 +95,16 @@ def show(
     ]
 
 
+def _window(line: str, column: int) -> tuple[str, int]:
+    """What a terminal can show of a very long line around `column`, and where that is in it."""
+    if len(line) <= _LONGEST_LINE:
+        return line, column
+    start = max(0, min(column - _LONGEST_LINE // 2, len(line) - _LONGEST_LINE))
+    shown = line[start : start + _LONGEST_LINE]
+    before, after = "…" if start else "", "…" if start + _LONGEST_LINE < len(line) else ""
+    return f"{before}{shown}{after}", column - start + len(before)
+
+
 def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
     """For the terminal: each finding with its source line, a caret under the place, and how to mend it."""
     bold, red, yellow, reset = ("\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m") if color else ("", "", "", "")
@@ -101,8 +114,8 @@ def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
         text += f"{bold}{finding.place}{reset}: {tint}{finding.severity}{reset}: {finding.message}\n"
         if finding.excerpt.strip():
             gutter = f"{finding.line:>5} | "
-            caret = " " * min(finding.column - 1, len(finding.excerpt))
-            text += f"{gutter}{finding.excerpt}\n{' ' * len(gutter)}{caret}{tint}^{reset}\n"
+            line, column = _window(finding.excerpt, min(finding.column - 1, len(finding.excerpt)))
+            text += f"{gutter}{line}\n{' ' * (len(gutter) + column)}{tint}^{reset}\n"
         if finding.mend:
             text += f"      = {finding.mend}\n"
     return text

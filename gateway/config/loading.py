@@ -42,7 +42,11 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         data = path.read_bytes()
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
-        mend = "say where it is with --config" if not path.exists() else "mend its permissions"
+        mend = "mend its permissions"
+        if not path.exists():
+            mend = "say where it is with --config"
+        elif path.is_dir():
+            mend = f"name the file in it, like {path / 'routes.yaml'}"
         return None, [Finding.at(Place(name, 1, 1), f"the file cannot be read: {reason}", mend)]
     document = Document(name, data, environ, path.parent)
     findings = list(document.findings)

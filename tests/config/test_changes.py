@@ -66,8 +66,17 @@ def test_nothing(tmp_path: Path) -> None:
             "provider aurora: networks changes from ",
         ),
         ("drain: {delay: 1s}", "drain: {delay: 2s}", "server: drain.delay changes from 1s to 2s"),
+        (
+            "server:\n",
+            "server:\n  host: 0.0.0.0\n",
+            "server: host changes from 127.0.0.1 to 0.0.0.0, from the next start on",
+        ),
         ("level: info", "level: debug", "telemetry: logs.level changes from info to debug"),
-        ("state: memory", "state: valkey://user:hunter2@127.0.0.1/0", "state is kept elsewhere"),
+        (
+            "state: memory",
+            "state: valkey://user:hunter2@127.0.0.1/0",
+            "state is kept elsewhere, from the next start on",
+        ),
         ("journal: sqlite:///journal.db", "journal: sqlite:///other.db", "the journal is kept elsewhere"),
         (", {api_key: {file: key.txt}}", "", "consumer platform: credentials[2].api_key is removed"),
     ],

@@ -39,8 +39,25 @@ def test_a_url_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_certificates_that_are_there(tmp_path: Path) -> None:
-    tls = "server:\n  tls: {certificate: cert.pem, key: tls/key.pem}\n"
-    assert said(tmp_path, "server:\n", tls, "=== cert.pem\n=== tls/key.pem\n") == []
+    leaf = trustme.CA().issue_cert("gateway.example")
+    certificate, key = leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode()
+    tls = "server:\n  tls: {certificate: cert.pem, key: tls/key.pem%s}\n"
+    texts = f"=== cert.pem\n{certificate}=== tls/key.pem\n{key}"
+    assert said(tmp_path, "server:\n", tls % "", texts) == []
+    assert said(tmp_path, "server:\n", tls % ", client_ca: cert.pem", texts) == []
+    (told,) = said(tmp_path, "server:\n", tls % ", client_ca: tls/key.pem", texts)
+    assert told == "server.tls.client_ca: tls/key.pem holds no certificates in PEM"
+    (told,) = said(tmp_path, "server:\n", tls % "", f"=== cert.pem\n{key}=== tls/key.pem\n{key}")
+    assert told == "server.tls: cert.pem and tls/key.pem are not a certificate chain and its key in PEM"
+
+
+def test_every_route_that_serves_everybody_is_named(tmp_path: Path) -> None:
+    routes = "".join(
+        f"  - {{name: r{number}, match: {{methods: [GET], path: /r{number}}}, upstream: aurora{policies}}}\n"
+        for number, policies in enumerate(["", "", ", policies: [open]", ", policies: [open]"])
+    )
+    told = said(tmp_path, "routes:\n", f"routes:\n{routes}", "=== policies/open.yaml\n- timeout: {}\n")
+    assert told == [f"route r{number} has no authentication: it serves everybody" for number in range(4)]
 
 
 def test_upstream_certificates_are_beside_the_configuration(tmp_path: Path) -> None:

@@ -68,3 +68,12 @@ def test_the_error_holds_all_of_them_and_survives_pickling() -> None:
     )
     assert str(error) == "a.yaml:1:2: error: wrong; mend it\nb:3:4: error: odd"
     assert pickle.loads(pickle.dumps(error)).findings == error.findings
+
+
+def test_of_a_very_long_line_what_is_around_the_place_is_shown() -> None:
+    for column, shown in ((1, "here"), (3001, "x"), (2000, "x")):
+        line = "here" + "x" * 2996
+        finding = Finding("routes.yaml", 1, column, "error", "it is wrong", "mend it", line)
+        _, source, caret, _ = render_findings([finding]).splitlines()
+        assert len(source) < 330
+        assert source[min(len(caret), len(source)) - 1].startswith(shown[0])

@@ -183,3 +183,9 @@ def test_ten_thousand_routes_load_in_seconds(tmp_path: Path) -> None:
     config: Any = load(tmp_path / "routes.yaml", ENVIRON)
     assert len(config.routes) == 10_002
     assert perf_counter() - begun < 30
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    (finding,) = check(tmp_path, {})
+    assert finding.message == "the file cannot be read: is a directory"
+    assert finding.mend == f"name the file in it, like {tmp_path / 'routes.yaml'}"

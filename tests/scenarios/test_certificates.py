@@ -49,7 +49,10 @@ def test_certificates_are_renewed_under_way() -> None:
 
             (running.folder / "tls" / "cert.pem").write_text("not a certificate")
             assert running.ask("/api/reload", json={}).status_code == 422
-            assert "the certificate in use stays" in running.ask("/api/status").json()["last_reload_error"]
+            assert (
+                "not a certificate chain and its key"
+                in running.ask("/api/status").json()["last_reload_error"]
+            )
             assert shown(running) == number(first)
 
             write(running.folder, second)
