@@ -42,6 +42,12 @@ def problem(
         body["provider"] = provider
         body["native"] = {"code": native.code, "message": native.message, "status": native.status}
     fields = [(b"content-type", b"application/problem+json"), *headers]
+    if status == 401 and not any(name == b"www-authenticate" for name, _ in headers):
+        # It is the provider who asks for more; yet RFC 9110 lets no 401 go without a challenge.
+        fields.append((b"www-authenticate", b'Provider realm="%s"' % (provider or "gateway").encode()))
+    if status == 405 and not any(name == b"allow" for name, _ in headers):
+        taken = exchange.route.methods if exchange.route is not None else ()
+        fields.append((b"allow", ", ".join(sorted(taken)).encode()))
     if retry_after is None and status in (429, 503):
         retry_after = RETRY_AFTER_SECONDS
     if retry_after is not None:

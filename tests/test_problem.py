@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +66,19 @@ def test_a_refusal_brings_its_headers() -> None:
     )
     assert response.header(b"allow") == b"GET"
     assert json.loads(response.body)["detail"] == "GET only"
+
+
+def test_a_providers_401_and_405_carry_what_their_status_asks_for() -> None:
+    call = exchange()
+    said = Native("BAD_SESSION", "no such session", 200)
+    response = problem(call, "SESSION_INVALID", retryable=False, provider="aurora", native=said)
+    assert response.header(b"www-authenticate") == b'Provider realm="aurora"'
+    assert problem(call, "METHOD_NOT_ALLOWED", retryable=False, native=said).header(b"allow") == b""
+    call.route = SimpleNamespace(methods={"POST", "GET"})
+    assert problem(call, "METHOD_NOT_ALLOWED", retryable=False, native=said).header(b"allow") == b"GET, POST"
+    owed = ((b"www-authenticate", b"Basic"),)
+    told = problem(call, "UNAUTHENTICATED", retryable=False, headers=owed).headers
+    assert [value for name, value in told if name == b"www-authenticate"] == [b"Basic"]
 
 
 @pytest.mark.parametrize("code", CODES)
