@@ -92,6 +92,14 @@ async def test_a_prepared_generation_serves_once_committed(worker: Worker, url: 
     assert "gateway_requests_total" in names
 
 
+async def test_old_garbage_goes_before_it_fills_the_memory(worker: Worker, url: str, tmp_path: Path) -> None:
+    await worker.handle("prepare", (1, config(tmp_path, url, 1)))
+    await worker.handle("commit", 1)
+    young, middle, old = gc.get_threshold()
+    objects = young * (middle + 1) * (old + 1)  # that may pile up between two full rounds
+    assert objects < 5_000_000
+
+
 async def test_what_was_aborted_or_replaced_never_serves(worker: Worker, url: str, tmp_path: Path) -> None:
     await worker.handle("abort", None)
     await worker.handle("prepare", (1, config(tmp_path, url, 1)))
