@@ -111,8 +111,8 @@ class Worker:
         gc.unfreeze()  # what the last round kept may be garbage by now
         gc.collect()
         gc.freeze()
-        # Broken calls leave cycles behind (errors and their frames, lost connections) that may be old by then:
-        # a full round is short after the freeze, and has to come before they fill the memory.
+        # Broken calls leave cycles behind (errors and their frames, lost connections) that may be old by
+        # then: a full round is short after the freeze, and has to come before they fill the memory.
         gc.set_threshold(50_000, 10, 5)
 
     async def do_metrics(self, _payload: Any) -> list[Any]:
