@@ -135,12 +135,13 @@ class Admin:
     async def traces(self, request: Request) -> Response:
         """The traces kept, newest first: `?errors=1&slow=1&route=NAME&limit=20`."""
         query = request.query_params
+        limit = query.get("limit", "")
         return await self._ask(
             "traces",
             errors="errors" in query,
             slow="slow" in query,
             route=query.get("route") or None,
-            limit=int(query.get("limit", "20")) if query.get("limit", "20").isdecimal() else 20,
+            limit=int(limit) if limit.isdecimal() and len(limit) < 10 else 20,
         )
 
     async def trace(self, request: Request) -> Response:

@@ -195,6 +195,8 @@ async def test_traces_are_the_observers_to_tell(supervisor: Supervisor) -> None:
         assert (await asking.get("/api/traces/ab")).status_code == 404
         observer.answer = {"error": "ambiguous"}
         assert (await asking.get("/api/traces/a")).status_code == 404
+        observer.answer = []
+        assert (await asking.get(f"/api/traces?limit={'9' * 5000}")).status_code == 200
         observer.answer = ConnectionRefusedError()
         away = await asking.get("/api/traces")
     assert (away.status_code, "calls are not affected" in away.json()["detail"]) == (503, True)

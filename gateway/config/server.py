@@ -86,7 +86,7 @@ class ServerConfig(Settings):
     admin: AdminConfig = AdminConfig()
     """The admin port."""
     state_dir: str = "var"
-    """Where files of its own are kept, relative to the configuration file."""
+    """Where files of its own are kept, relative to the configuration file. No effect in this version."""
 
     @model_validator(mode="after")
     def _address(self) -> Self:
