@@ -173,7 +173,12 @@ class Admin:
             body = await request.json()
         except ValueError:
             body = None
-        if not isinstance(body, dict) or len(body) != 1 or not {"route", "tag"} >= body.keys():
+        if (
+            not isinstance(body, dict)
+            or len(body) != 1
+            or not {"route", "tag"} >= body.keys()
+            or not all(isinstance(name, str) for name in body.values())
+        ):
             return _problem(400, 'say {"route": "NAME"} or {"tag": "NAME"}')
         counts = await self.supervisor.tell("purge", body)
         return JSONResponse({"purged": sum(count for count in counts if isinstance(count, int))})

@@ -180,7 +180,15 @@ async def test_a_reload_tells_what_changed_or_what_is_wrong(supervisor: Supervis
 async def test_a_purge_adds_up_what_workers_forgot(supervisor: Supervisor) -> None:
     async with client(supervisor) as asking:
         assert (await asking.post("/api/cache/purge", json={"route": "games"})).json() == {"purged": 5}
-        for body in (b"{}", b"[]", b"{", b'{"route": "a", "tag": "b"}', b'{"all": true}', b"\xff"):
+        for body in (
+            b"{}",
+            b"[]",
+            b"{",
+            b'{"route": "a", "tag": "b"}',
+            b'{"all": true}',
+            b'{"route": 5}',
+            b"\xff",
+        ):
             answer = await asking.post("/api/cache/purge", content=body, headers=JSON)
             assert answer.status_code == 400, body
     assert supervisor.told == [("purge", {"route": "games"})]

@@ -73,6 +73,11 @@ class CollectorSettings:
         compression = variable("COMPRESSION", "none").strip().lower()
         if compression not in _COMPRESSORS:
             raise ValueError(f"compression {compression!r} is none of none, gzip and deflate")
+        if (protocol := variable("PROTOCOL", "http/protobuf").strip().lower()) != "http/protobuf":
+            raise ValueError(
+                f"OTEL_EXPORTER_OTLP_PROTOCOL {protocol!r} is not spoken here: send to the collector's "
+                "http/protobuf port, most often 4318"
+            )
         return cls(
             endpoint,
             parse_env_headers(variable("HEADERS"), liberal=True),

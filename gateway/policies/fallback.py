@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Headers, Response
 from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.problem import RETRY_AFTER_SECONDS
 from gateway.units import Duration, format_duration
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Respond(BaseModel):
             kind, body = b"text/plain; charset=utf-8", self.text.encode()
         if kind and not any(name == b"content-type" for name, _ in headers):
             headers.insert(0, (b"content-type", kind))
+        if self.status in (429, 503) and not any(name == b"retry-after" for name, _ in headers):
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
         return headers, body
 
 
@@ -124,6 +127,10 @@ class FallbackConfig(PolicyConfig):
             known = ", ".join(sorted(services.upstreams)) or "none"
             raise ValueError(
                 f"fallback: no upstream is named {self.upstream!r}: use one under upstreams ({known})"
+            )
+        if self.upstream is not None and self.upstream == services.route.upstream:
+            raise ValueError(
+                f"fallback: {self.upstream!r} is the route's own upstream: name another one, or use retry"
             )
         return _Fallback(self, services)
 

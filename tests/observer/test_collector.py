@@ -80,6 +80,10 @@ def test_everything_else_comes_from_the_environment() -> None:
             "compression 'zip'",
         ),
         (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "'grpc' is not spoken here",
+        ),
+        (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
             "could not convert",
         ),

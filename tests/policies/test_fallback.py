@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from gateway.errors import Native, Refused, Sent, UpstreamError
 from gateway.exchange import Attempt, Outcome, Response
 from gateway.policies.fallback import FallbackConfig
+from gateway.services import RouteFacts
 from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services
 
@@ -237,6 +238,27 @@ async def test_what_static_answers_may_hold():
 def test_what_yaml_must_not_say(fields, message):
     with pytest.raises(ValidationError, match=message):
         FallbackConfig.model_validate(fields)
+
+
+def test_the_routes_own_upstream_is_no_fallback():
+    upstream = Upstream()
+    services = make_services(route=RouteFacts("games", "aurora"), upstreams={"aurora": upstream})
+    with pytest.raises(ValueError, match="route's own upstream"):
+        FallbackConfig.model_validate({"upstream": "aurora"}).build(services)
+
+
+@pytest.mark.parametrize(
+    ("respond", "wanted"),
+    [
+        ({"status": 503}, b"1"),
+        ({"status": 429}, b"1"),
+        ({"status": 503, "headers": {"Retry-After": "30"}}, b"30"),
+        ({"status": 200}, None),
+    ],
+)
+def test_a_static_answer_that_asks_to_wait_says_how_long(respond, wanted):
+    headers, _ = FallbackConfig.model_validate({"respond": respond}).respond.encode()
+    assert dict(headers).get(b"retry-after") == wanted
 
 
 def test_an_unknown_upstream_is_refused_at_load():
