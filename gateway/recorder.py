@@ -78,6 +78,8 @@ class Recorder:
         self._entry = entry
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._dialling: asyncio.Task[_Link | None] | None = None
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._buffer: list[tuple[Any, ...]] = []
         self._entries: list[RouteEntry] = [NO_ROUTE]
@@ -256,6 +258,13 @@ class Recorder:
         self._connecting = asyncio.get_running_loop().create_task(self._keep_connected(path, first))
 
     async def _dial(self, path: str) -> _Link | None:
+        # In a task of its own, since uvloop's connecting, cancelled after `connection_made`, closes the
+        # transport and never says `connection_lost`.
+        self._dialling = asyncio.get_running_loop().create_task(self._reach(path))
+        await asyncio.wait([self._dialling])
+        return self._dialling.result()
+
+    async def _reach(self, path: str) -> _Link | None:
         try:
             _, link = await asyncio.get_running_loop().create_unix_connection(lambda: _Link(self), path)
         except OSError:
@@ -277,6 +286,9 @@ class Recorder:
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
+        if self._dialling is not None:
+            await asyncio.wait([self._dialling], timeout=grace_seconds)
+        self._closed = True
         self.flush()
         link = self._link
         if link is not None:
@@ -292,6 +304,9 @@ class Recorder:
 
     def linked(self, link: _Link) -> None:
         """A connection to the observer stands; it knows none of our routes yet."""
+        if self._closed:
+            link.transport.close()
+            return
         previous, self._link = self._link, link
         if previous is not None:
             previous.transport.close()

@@ -278,6 +278,26 @@ async def test_an_observer_that_comes_late_is_found(tmp_path: Path) -> None:
     await listener.stop()
 
 
+async def test_closing_the_moment_a_connection_stands_sends_what_waits_and_returns(tmp_path: Path) -> None:
+    closings: list[asyncio.Task[None]] = []
+
+    class ClosedAtOnce(Recorder):
+        def linked(self, link: Any) -> None:
+            super().linked(link)
+            closings.append(asyncio.get_running_loop().create_task(self.close(5)))
+
+    recorder = ClosedAtOnce()
+    await recorder.connect(str(tmp_path / "s"))
+    recorder.record(ended(), 200, 0, Outcome.COMPLETE)
+    listener = Listener(str(tmp_path / "s"))
+    await listener.start()
+    await until(lambda: bool(closings))
+    await asyncio.wait_for(closings[0], 5)
+    await until(lambda: len(listener.records) == 1)
+    assert recorder.dropped == 0
+    await listener.stop()
+
+
 async def test_a_later_connection_takes_over(tmp_path: Path) -> None:
     first, second = socket.socketpair(), socket.socketpair()
     recorder = Recorder()
