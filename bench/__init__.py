@@ -1,0 +1,1 @@
+"""The benchmarks: everything that is measured side by side, and the means to measure it."""
