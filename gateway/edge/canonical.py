@@ -1,4 +1,4 @@
-"""The one form of a path that is matched, authorised, logged and forwarded.
+"""The one form of a path, and of an authority, that is matched, authorised, logged and forwarded.
 
 RFC 3986 §6.2.2 normalisation, and a refusal wherever two servers could read one path differently:
 encoded separators, path parameters, empty segments, control characters, double encoding, bytes that
@@ -6,6 +6,9 @@ are not UTF-8. Pure functions.
 """
 
 from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
 
 from gateway.errors import Refused
 
@@ -17,6 +20,7 @@ _SEPARATORS = frozenset(b"/\\")
 _DANGEROUS_TWICE = frozenset([*range(0x20), 0x7F, *b"/\\.%;?#"])
 """What `%25XX` must not turn into for an origin that decodes once more."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
+_HOST = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]+)\])(?::(\d{1,5}))?")
 
 
 def canonical_path(path: bytes) -> str:
@@ -84,3 +88,19 @@ def _without_dot_segments(path: bytes) -> bytes:
     if pieces[-1] in (b".", b".."):
         segments.append(b"")
     return b"/" + b"/".join(segments)
+
+
+def canonical_authority(host: bytes) -> str:
+    """A Host value in lower case, without the root's dot. Raises `Refused` for anything but host[:port]."""
+    match = _HOST.fullmatch(host)
+    if match is None or (match[2] is not None and int(match[2]) > 65535):
+        raise Refused("BAD_REQUEST", "Host is not a host and an optional port")
+    text = host.decode().lower()
+    if match[1] is not None:
+        try:
+            IPv6Address(match[1].decode())
+        except ValueError:
+            raise Refused("BAD_REQUEST", "Host is not a valid IPv6 address") from None
+        return text
+    name, colon, port = text.partition(":")
+    return name.removesuffix(".") + colon + port

@@ -1,58 +1,23 @@
 """The head of a request, read strictly: what two servers could read in two ways is refused.
 
-llhttp checks the grammar (obs-fold, bare CR and LF, control bytes, Content-Length); the rest is ours:
-Transfer-Encoding, Host, targets, upgrades, and which fields may pass at all. RFC 9110, RFC 9112.
+Plain heads are read by `plain.py`. Of the others llhttp checks the grammar (obs-fold, bare CR and LF, control
+bytes, Content-Length); the rest is ours: Transfer-Encoding, Host, targets, upgrades. RFC 9110, RFC 9112.
 """
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv6Address
-
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from gateway.edge.canonical import canonical_path
+from gateway.edge.canonical import canonical_authority, canonical_path
+from gateway.edge.fields import PASS, READ, classify
 from gateway.edge.limits import EdgeLimits
+from gateway.edge.plain import METHODS, PlainHead
 from gateway.errors import Refused
 from gateway.exchange import Headers
 
-_METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
-_ALLOW = (b"allow", ", ".join(_METHODS.values()).encode())
-
-_READ_HERE = frozenset(
-    b"host content-length transfer-encoding connection upgrade expect traceparent tracestate"
-    b" forwarded x-forwarded-for x-forwarded-proto".split()
-)
-"""Fields the edge itself acts on. Only Content-Length goes on: it frames a body that streams through."""
-_DROPPED = frozenset(
-    # Hop-by-hop: RFC 9110 §7.6.1, and what old proxies made of it.
-    b"keep-alive proxy-connection te trailer proxy-authenticate proxy-authorization http2-settings"
-    # Would change what was matched and authorised.
-    b" x-http-method-override x-http-method x-method-override"
-    b" x-original-url x-rewrite-url x-original-host x-host"
-    # Claims about the client's address; the upstream client writes its own.
-    b" x-real-ip true-client-ip x-client-ip x-cluster-client-ip client-ip cf-connecting-ip".split()
-)
-_HOST = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]+)\])(?::(\d{1,5}))?")
+_ALLOW = (b"allow", ", ".join(METHODS.values()).encode())
 _REMEMBERED = 1024
 """Names and hosts whose classification is kept; beyond that they are worked out each time."""
-_PASS, _READ, _DROP = range(3)
-
-
-def canonical_authority(host: bytes) -> str:
-    """A Host value in lower case, without the root's dot. Raises `Refused` for anything but host[:port]."""
-    match = _HOST.fullmatch(host)
-    if match is None or (match[2] is not None and int(match[2]) > 65535):
-        raise Refused("BAD_REQUEST", "Host is not a host and an optional port")
-    text = host.decode().lower()
-    if match[1] is not None:
-        try:
-            IPv6Address(match[1].decode())
-        except ValueError:
-            raise Refused("BAD_REQUEST", "Host is not a valid IPv6 address") from None
-        return text
-    name, colon, port = text.partition(":")
-    return name.removesuffix(".") + colon + port
 
 
 class HeadReader:
@@ -61,11 +26,12 @@ class HeadReader:
     It works synchronously on whole heads, so one of them serves all connections of a server.
     """
 
-    __slots__ = ("_hosts", "_names", "_parser", "_read", "_reusable", "authority", "chunked",
+    __slots__ = ("_hosts", "_names", "_parser", "_plain", "_read", "_reusable", "authority", "chunked",
                  "content_length", "expects_continue", "forwarding", "headers", "http_version", "keep_alive",
                  "method", "path", "query", "traceparent", "tracestate", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
+        self._plain = PlainHead()
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._hosts: dict[bytes, str] = {}
         self._parser = HttpRequestParser(self)
@@ -89,6 +55,26 @@ class HeadReader:
 
     def read(self, head: bytes, limits: EdgeLimits) -> None:
         """Read a head, from its first byte to the empty line. Raises `Refused`."""
+        if self._plain.read(head, limits):
+            self._take_plain()
+        else:
+            self._read_any(head, limits)
+
+    def _take_plain(self) -> None:
+        plain = self._plain
+        self.method, self.path, self.query = plain.asked
+        self.headers = plain.headers
+        self.authority = plain.authority
+        self.http_version = "1.1"
+        self.content_length = plain.content_length
+        self.chunked = self.expects_continue = self.upgrade = False
+        self.keep_alive = plain.keep_alive
+        self.traceparent = self.tracestate = None
+        self.forwarding = []
+        for item in plain.told:
+            self._take_told(*item)
+
+    def _read_any(self, head: bytes, limits: EdgeLimits) -> None:
         self._begin()
         line = head[: head.find(b"\r\n")].split(b" ")
         if len(line) != 3:
@@ -134,7 +120,7 @@ class HeadReader:
             self.keep_alive = False
         elif version != b"HTTP/1.1":
             raise Refused("BAD_REQUEST", "the version is neither HTTP/1.1 nor HTTP/1.0")
-        known = _METHODS.get(method)
+        known = METHODS.get(method)
         if known is None:
             if method.isalpha() and method.isupper():
                 raise Refused(
@@ -149,9 +135,9 @@ class HeadReader:
         if known is None:
             known = self._classify(name)
         lower, kind = known
-        if kind == _PASS:
+        if kind == PASS:
             self.headers.append((lower, value.rstrip(b" \t") if value[-1:] in b" \t" else value))
-        elif kind == _READ:
+        elif kind == READ:
             self._read.append((lower, value.strip(b" \t")))
 
     def on_message_complete(self) -> None:
@@ -159,16 +145,10 @@ class HeadReader:
         self._reusable = self._parser.should_keep_alive()
 
     def _classify(self, name: bytes) -> tuple[bytes, int]:
-        lower = name.lower()
-        if lower in _READ_HERE:
-            kind = _READ
-        elif lower in _DROPPED or b"_" in lower or lower.startswith(b"x-forwarded-"):
-            kind = _DROP  # `_`: CGI-like origins read X_Api_Key as X-Api-Key
-        else:
-            kind = _PASS
+        known = classify(name)
         if len(self._names) < _REMEMBERED:
-            self._names[name] = lower, kind
-        return lower, kind
+            self._names[name] = known
+        return known
 
     def _interpret(self, target: bytes) -> None:
         hosts = 0
@@ -186,10 +166,6 @@ class HeadReader:
             elif name == b"transfer-encoding":
                 codings += 1
                 self.chunked = value.lower() == b"chunked"
-            elif name == b"traceparent":
-                self.traceparent = [*(self.traceparent or ()), value]
-            elif name == b"tracestate":
-                self.tracestate = [*(self.tracestate or ()), value]
             elif name == b"upgrade":
                 upgrade += value
             elif name == b"expect":
@@ -197,7 +173,7 @@ class HeadReader:
                     raise Refused("BAD_REQUEST", "the expectation is not 100-continue")
                 self.expects_continue = self.http_version == "1.1"  # RFC 9110 §10.1.1: 1.0's is ignored
             else:
-                self.forwarding.append((name, value))
+                self._take_told(name, value)
         if hosts != 1:
             raise Refused("BAD_REQUEST", "a request has exactly one Host")
         if codings:
@@ -206,6 +182,15 @@ class HeadReader:
         if upgrade:
             self._check_upgrade(upgrade, options)
         self._split_target(target)
+
+    def _take_told(self, name: bytes, value: bytes) -> None:
+        """What a proxy in front says of its caller, or the caller of its trace."""
+        if name == b"traceparent":
+            self.traceparent = [*(self.traceparent or ()), value]
+        elif name == b"tracestate":
+            self.tracestate = [*(self.tracestate or ()), value]
+        else:
+            self.forwarding.append((name, value))
 
     def _learn_host(self, host: bytes) -> str:
         authority = canonical_authority(host)

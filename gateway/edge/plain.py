@@ -1,0 +1,154 @@
+"""Heads that can be read in one way only, a line at a time; what is not certain of that is left to llhttp.
+
+Nearly all heads are of this kind, and most of their lines came before: on this connection, or from another
+caller. A line is judged by itself, whatever stands around it, so what it means may be remembered; what the
+lines mean together is looked at anew for every head.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.edge.canonical import canonical_authority, canonical_path
+from gateway.edge.fields import DROP, PASS, classify
+from gateway.edge.remembered import Remembered
+from gateway.errors import Refused
+from gateway.exchange import Headers
+
+if TYPE_CHECKING:
+    from gateway.edge.limits import EdgeLimits
+
+METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+"""What the gateway forwards."""
+
+_ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_TOKEN = _ALPHANUMERIC + b"!#$%&'*+-.^_`|~"
+_TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_TARGET = _ALPHANUMERIC + b"-._~!$&'()*+,;=:@/?%"
+_DIGITS = 15
+"""Of a Content-Length; a longer one is llhttp's to judge."""
+
+_HOST, _LENGTH, _CONNECTION, _TOLD, _ODD = range(DROP + 1, DROP + 6)
+"""More kinds of field, each with its meaning: an authority; a length and its field; whether the connection is
+kept; a field of a proxy in front, or of the caller's trace; and what only llhttp should judge."""
+_CONNECTIONS = {b"keep-alive": True, b"close": False}
+
+
+def request_line(line: bytes) -> tuple[str, str, str] | None:
+    """(method, canonical path, query) of `GET /path?query HTTP/1.1`; None for any other form."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in METHODS:
+        return None
+    method, target, _ = parts
+    if target.translate(None, _TARGET):
+        return None
+    path, _, query = target.partition(b"?")
+    try:
+        return METHODS[method], canonical_path(path), query.decode()
+    except Refused:
+        return None
+
+
+def field(line: bytes) -> tuple[int, Any]:
+    """(kind, meaning) of `Name: value`."""
+    name, _, value = line.partition(b":")
+    value = value.strip(b" \t")
+    if not name or not value or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
+        return _ODD, None
+    name, kind = classify(name)
+    if kind == PASS:
+        return PASS, (name, value)
+    if kind == DROP:
+        return DROP, None
+    if name == b"host":
+        try:
+            return _HOST, canonical_authority(value)
+        except Refused:
+            return _ODD, None
+    if name == b"content-length" and value.isdigit() and len(value) <= _DIGITS:
+        return _LENGTH, (int(value), (name, value))
+    if name == b"connection" and value.lower() in _CONNECTIONS:
+        return _CONNECTION, _CONNECTIONS[value.lower()]
+    if name in (b"traceparent", b"tracestate", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"):
+        return _TOLD, (name, value)
+    return _ODD, None
+
+
+class PlainHead:
+    """The last plain head, in its attributes. They say nothing of a head that was not plain."""
+
+    __slots__ = (
+        "_fields",
+        "_requests",
+        "asked",
+        "authority",
+        "content_length",
+        "headers",
+        "keep_alive",
+        "told",
+    )
+
+    def __init__(self) -> None:
+        self._requests = Remembered(request_line, len)
+        self._fields = Remembered(field, len)
+        self.asked = ("", "", "")
+        """Method, canonical path, query."""
+        self.authority = ""
+        self.content_length = 0
+        self.headers: Headers = []
+        """End-to-end fields, names in lower case."""
+        self.keep_alive = True
+        self.told: Headers = []
+        """Of a proxy in front, or of the caller's trace."""
+
+    def read(self, head: bytes, limits: EdgeLimits) -> bool:
+        """Read a head, from its first byte to the empty line. False where it is not plain, or too large."""
+        lines = head.split(b"\r\n")
+        line = lines[0]
+        asked = self._requests[line]
+        if (
+            asked is None
+            or len(line) > limits.target  # by a few bytes too strict, and the other reader is exact
+            or len(head) > limits.head
+            or len(lines) > limits.headers + 3
+            or lines[-1]
+            or lines[-2]
+        ):
+            return False
+        headers: Headers = []
+        authority = ""
+        length: tuple[int, tuple[bytes, bytes]] | None = None
+        keep_alive: bool | None = None
+        told: Headers = []
+        for kind, meaning in map(self._fields.__getitem__, lines[1:-2]):
+            if kind == PASS:
+                headers.append(meaning)
+            elif kind == _HOST:
+                if authority:
+                    return False
+                authority = meaning
+            elif kind == _LENGTH:
+                if length is not None:
+                    return False
+                length = meaning
+            elif kind == _CONNECTION:
+                if keep_alive is not None:
+                    return False
+                keep_alive = meaning
+            elif kind == _TOLD:
+                told.append(meaning)
+            elif kind == _ODD:
+                return False
+        if not authority:
+            return False
+        self.asked = asked
+        self.authority = authority
+        self.keep_alive = keep_alive is not False
+        self.headers = headers
+        self.told = told
+        if length is None:
+            self.content_length = 0
+        else:
+            self.content_length = length[0]
+            headers.append(length[1])
+        return True
