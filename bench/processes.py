@@ -1,4 +1,4 @@
-"""Commands of the benchmark as processes on one core each: what they cost, what they hold, what they printed."""
+"""The benchmark's processes, on one core each: what they cost, what they hold, what they printed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from typing import Self
 PROXY_CORE, LOAD_CORE = 0, 1
 """The proxy under test has the first core to itself; origin, sink, load and harness share the second."""
 
+SOURCES = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+"""The environment in which `python -m bench.…` finds this package from any folder."""
+
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -25,7 +28,7 @@ POLL_SECONDS = 0.02
 
 
 class StartError(RuntimeError):
-    """A command could not be started, ended before it was ready, or took too long: the message has its last words."""
+    """A command could not be started, ended too early, or was late: the message has its last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def statuses() -> dict[int, Status]:
 def tree(root: int) -> dict[int, Status]:
     """The process `root`, its descendants, and whoever else belongs to its session, orphans thus included."""
     everyone = statuses()
-    chosen = {pid for pid, status in everyone.items() if pid == root or status.session == root}
+    chosen = {pid for pid, status in everyone.items() if root in (pid, status.session)}
     grown = True
     while grown:
         more = {pid for pid, status in everyone.items() if status.parent in chosen} - chosen
@@ -102,7 +105,7 @@ class Process:
         return sum(status.cpu_ticks for status in tree(self.pid).values()) / TICKS
 
     def rss_bytes(self) -> dict[int, tuple[str, int]]:
-        """Process id → its command line and resident bytes (pages shared with others count in each), whole tree."""
+        """Process id → command line and resident bytes, for the whole tree; shared pages count in each."""
         found = {}
         for pid, status in tree(self.pid).items():
             try:
@@ -170,8 +173,8 @@ def start(
 ) -> Process:
     """Start a command on a core, in a directory, and wait until it is ready.
 
-    `ready` is a port of 127.0.0.1 that must accept, or a predicate. `env` is added to the environment. What the
-    command prints goes to a file in the directory. Raises StartError when the command ends early or is late.
+    `ready` is a port of 127.0.0.1 that must accept, or a predicate. `env` is added to the environment. What
+    the command prints goes to a file in the directory. StartError is raised when it ends early or is late.
     """
     accepted = (lambda: accepts(ready)) if isinstance(ready, int) else ready
     number, name = tempfile.mkstemp(prefix=f"{Path(argv[0]).name}-", suffix=".log", dir=directory)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import LOAD_CORE, Process, free_port, start
+from bench.processes import LOAD_CORE, SOURCES, Process, free_port, start
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ def sink(directory: Path, core: int = LOAD_CORE) -> Iterator[Sink]:
     """A sink of its own process, until the block ends."""
     http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, "-m", "bench.sink", "--http", str(http_port), "--grpc", str(grpc_port)]
-    with start(command, core=core, directory=directory, ready=http_port) as process:
+    with start(command, core=core, directory=directory, env=SOURCES, ready=http_port) as process:
         yield Sink(http_port, grpc_port, process)
