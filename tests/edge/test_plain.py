@@ -16,10 +16,10 @@ from gateway.errors import Refused
 from tests.edge.test_head import MALFORMED, head
 
 LIMITS = EdgeLimits()
-FOUND = (
-    "authority chunked content_length expects_continue forwarding headers http_version keep_alive"
-    " method path query traceparent tracestate upgrade"
-).split()
+FOUND = [
+    *("authority", "chunked", "content_length", "expects_continue", "forwarding", "headers", "http_version"),
+    *("keep_alive", "method", "path", "query", "traceparent", "tracestate", "upgrade"),
+]
 
 
 def found(reader: HeadReader) -> dict[str, Any]:
@@ -155,6 +155,35 @@ def test_whatever_is_plain_means_the_same_to_llhttp(
 ) -> None:
     fields = [(b"\r\n", b"Host: a"), *fields] if host else fields
     agree(line + b"".join(end + field for end, field in fields) + b"\r\n\r\n")
+
+
+TAME = st.lists(
+    st.sampled_from(
+        [
+            *(
+                b"X-Api-Key: k",
+                b"accept:*/*",
+                b"Cookie: a=b;\tc",
+                b"X_Y: 1",
+                b"TE: trailers",
+                b"Content-Length: 3",
+            ),
+            *(b"Connection: keep-alive", b"Connection: close", b"Traceparent: x", b"X-Forwarded-For: ::1 "),
+        ]
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=600)
+@given(TAME, st.sampled_from([b"GET /a/b?c=d HTTP/1.1", b"POST / HTTP/1.1"]), st.data())
+def test_one_byte_makes_no_difference_between_the_two(
+    fields: list[bytes], line: bytes, data: st.DataObject
+) -> None:
+    good = head(*fields, line=line)
+    agree(good)
+    at = data.draw(st.integers(0, len(good) - 5))
+    agree(good[:at] + data.draw(st.binary(max_size=2)) + good[at + 1 :])
 
 
 ATTACKS = sorted({line for data in MALFORMED.values() for line in data.split(b"\r\n") if line})
