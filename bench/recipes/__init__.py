@@ -1,0 +1,1 @@
+"""Proxies written for comparison: what each of them would be without this gateway."""
