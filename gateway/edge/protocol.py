@@ -126,11 +126,11 @@ class EdgeConnection(RequestReader):
             or self._state == DEAF
             or (self._state == BODY and not (self._body is not None and self._body.small_rest))
         )
-        framing = frame(exchange, response, close, server.date_line)
+        framing = frame(exchange, response, close, server.date_line, server.field_line)
         if framing is None:
             response.discard()
             response = problem_of(exchange, server.unwritable)
-            framing = frame(exchange, response, close, server.date_line)
+            framing = frame(exchange, response, close, server.date_line, server.field_line)
             assert framing is not None
         self.keep_alive = not framing.close
         body = response.body

@@ -14,7 +14,7 @@ from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
 from gateway.edge.protocol import EdgeConnection
 from gateway.edge.sampling import Sampling
-from gateway.edge.writer import date_line
+from gateway.edge.writer import date_line, remembered_field_lines
 from gateway.errors import Sent, UpstreamError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class EdgeServer:
         self.proxy = proxy
         self.intake = Intake(trusted_proxies, sampling)
         self.date_line = date_line()
+        self.field_line = remembered_field_lines()
         self.draining = False
         """Answers carry `Connection: close`."""
         self.under_way = 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.edge.remembered import Remembered
 from gateway.exchange import Exchange, Response
 from gateway.stream import Stream
 
@@ -21,6 +23,9 @@ _FRAMING = frozenset(
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
 WHOLE = 64 * 1024
 """A body up to this size is written together with its head."""
+
+
+FieldLine = Callable[[tuple[bytes, bytes]], bytes]
 
 
 def date_line() -> bytes:
@@ -44,16 +49,37 @@ class Framing:
         """The connection ends with this answer."""
 
 
-def frame(exchange: Exchange, response: Response, close: bool, date: bytes) -> Framing | None:
+def field_line(item: tuple[bytes, bytes]) -> bytes:
+    """A field as it is written; nothing where framing is ours to decide. ValueError if it is unsafe."""
+    if item[0] in _FRAMING:
+        return b""
+    line = b"%b: %b\r\n" % item
+    if not _is_clean(line, 1):
+        raise ValueError("a field with a line break or a NUL in it")
+    return line
+
+
+def remembered_field_lines() -> FieldLine:
+    """The same, remembering fields that came lately: most of an answer's were in the one before."""
+    return Remembered(field_line, _size).__getitem__
+
+
+def _size(item: tuple[bytes, bytes]) -> int:
+    return len(item[0]) + len(item[1])
+
+
+def frame(
+    exchange: Exchange, response: Response, close: bool, date: bytes, line_of: FieldLine = field_line
+) -> Framing | None:
     """The head as it is written. None where it cannot be: a status or field no client could read safely."""
     status = response.status
     line = _STATUS_LINES.get(status)
     if line is None:
         return None
     headers, body = response.headers, response.body
-    fields = [b"%b: %b\r\n" % item for item in headers if item[0] not in _FRAMING]
-    block = b"".join(fields)
-    if not _is_clean(block, len(fields)):
+    try:
+        block = b"".join(map(line_of, headers))
+    except ValueError:
         return None
     length: int | None = None
     chunked = False
@@ -79,7 +105,7 @@ def frame(exchange: Exchange, response: Response, close: bool, date: bytes) -> F
         framing += b"connection: keep-alive\r\n"
     if b"date: " in block and any(name == b"date" for name, _ in headers):
         date = b""
-    return Framing(b"%b%b%b%b\r\n" % (line, block, date, framing), length, bodiless, chunked, close)
+    return Framing(b"".join((line, block, date, framing, b"\r\n")), length, bodiless, chunked, close)
 
 
 def switching_head(response: Response) -> bytes | None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.writer import Framing, date_line, frame, switching_head, write_stream
+from gateway.edge.writer import (
+    Framing,
+    date_line,
+    field_line,
+    frame,
+    remembered_field_lines,
+    switching_head,
+    write_stream,
+)
 from gateway.exchange import Response
 from tests.edge.scripted import fed
 from tests.support import make_exchange
@@ -129,3 +137,32 @@ async def test_a_declared_length_is_kept_or_told(declared: int, whole: bool):
     framing = Framing(b"", declared, False, False, False)
     assert await write_stream(sink, fed(b"ab", b"cd"), framing, response) is whole  # type: ignore[arg-type]
     assert len(sink.data) <= declared
+
+
+NAMES = st.sampled_from([b"x-a", b"date", b"connection", b"content-length", b"x-a\r\nb"]) | st.binary(
+    max_size=3
+)
+
+
+@given(st.lists(st.tuples(NAMES, st.sampled_from([b"1", b"a\nb"]) | st.binary(max_size=3)), max_size=5))
+def test_fields_that_are_remembered_are_written_as_before(fields: list[tuple[bytes, bytes]]):
+    """And those that cannot be written are so however often they come."""
+    remembered = remembered_field_lines()
+    exchange, response = make_exchange(), Response(200, fields, b"hello")
+    exact = frame(exchange, response, False, DATE)
+    safe = b"".join(b"%b%b" % item for item in fields if field_kept(item[0])).translate(None, b"\r\n\0")
+    if exact is not None:
+        assert len(safe) == sum(len(n) + len(v) for n, v in fields if field_kept(n))
+    for _ in range(2):
+        framing = frame(exchange, response, False, DATE, remembered)
+        assert (framing and framing.head) == (exact and exact.head)
+
+
+def field_kept(name: bytes) -> bool:
+    return name not in (b"connection", b"content-length")
+
+
+@pytest.mark.parametrize("item", [(b"a", b"b\r"), (b"a\n", b"b"), (b"a", b"\0"), (b"a\r\nb", b"c")])
+def test_a_field_that_would_be_two_is_none(item: tuple[bytes, bytes]):
+    with pytest.raises(ValueError, match="line break"):
+        field_line(item)
