@@ -70,15 +70,26 @@ class Histogram:
 
     def observe(self, seconds: float, labels: Labels = ()) -> None:
         """Count one duration."""
+        observe(self.counts(labels), seconds)
+
+    def counts(self, labels: Labels = ()) -> list[float]:
+        """The live counts of one combination, for whoever `observe`s it at every call."""
         counts = self.values.get(labels)
         if counts is None:
             counts = self.values[labels] = [0.0] * (len(SECONDS) + 2)
-        counts[bisect_left(SECONDS, seconds)] += 1
-        counts[-1] += seconds
+        return counts
 
     def sample(self) -> Sample:
-        """This metric as plain data."""
-        return self.name, "histogram", self.help, self.labels, [(k, list(v)) for k, v in self.values.items()]
+        """This metric as plain data; nothing of combinations that nobody observed yet."""
+        return self.name, "histogram", self.help, self.labels, [
+            (labels, list(counts)) for labels, counts in self.values.items() if any(counts)
+        ]  # fmt: skip
+
+
+def observe(counts: list[float], seconds: float) -> None:
+    """Count one duration in what `Histogram.counts` gave."""
+    counts[bisect_left(SECONDS, seconds)] += 1
+    counts[-1] += seconds
 
 
 class Metrics:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 from gateway.exchange import Exchange, Outcome
-from gateway.metrics import Metrics
+from gateway.metrics import Histogram, Metrics, observe
 from gateway.record import NO_ROUTE, VERSION, Batch, RouteEntry, encode, plain
 
 FLUSH_RECORDS = 64
@@ -42,15 +42,16 @@ Sink = Callable[[Batch], None]
 class _Seen:
     """What the recorder keeps per route, so that a call has nothing to look up."""
 
-    __slots__ = ("labels", "name", "number", "route", "upstream")
+    __slots__ = ("name", "number", "own", "route", "total", "upstream", "upstreams")
 
-    def __init__(self, route: Any, number: int, entry: RouteEntry) -> None:
+    def __init__(self, route: Any, number: int, entry: RouteEntry, *seconds: Histogram) -> None:
         self.route = route
         """Held, so that its `id` stays its own."""
         self.number = number
         self.name = entry.name
         self.upstream = entry.upstream
-        self.labels = (entry.name, entry.upstream)
+        labels = (entry.name, entry.upstream)
+        self.total, self.own, self.upstreams = [histogram.counts(labels) for histogram in seconds]
 
 
 class Recorder:
@@ -85,21 +86,17 @@ class Recorder:
         self._entries: list[RouteEntry] = [NO_ROUTE]
         self._numbers: dict[RouteEntry, int] = {NO_ROUTE: 0}
         self._routes_sent = 0
-        self._unrouted = _Seen(None, 0, NO_ROUTE)
-        self._seen: dict[int, _Seen] = {id(None): self._unrouted}
         self._requests = metrics.counter(
             "gateway_requests_total", "Calls that ended", ("route", "upstream", "method", "status", "code")
         )
         labels = ("route", "upstream")
-        self._total = metrics.histogram(
-            "gateway_request_seconds", "From first byte in to last byte out", labels
+        self._seconds = (
+            metrics.histogram("gateway_request_seconds", "From first byte in to last byte out", labels),
+            metrics.histogram("gateway_gateway_seconds", "The part of it no upstream attempt took", labels),
+            metrics.histogram("gateway_request_upstream_seconds", "The part upstream attempts took", labels),
         )
-        self._own = metrics.histogram(
-            "gateway_gateway_seconds", "The part of it no upstream attempt took", labels
-        )
-        self._upstream = metrics.histogram(
-            "gateway_request_upstream_seconds", "The part upstream attempts took", labels
-        )
+        self._unrouted = _Seen(None, 0, NO_ROUTE, *self._seconds)
+        self._seen: dict[int, _Seen] = {id(None): self._unrouted}
         self._dropped = metrics.counter("gateway_records_dropped_total", "Records given up")
         self._dropped.add((), 0)
         metrics.gauge("gateway_requests_in_flight", "Calls that routes have under way").watch(
@@ -187,11 +184,11 @@ class Recorder:
         )
         if status != 101:  # a WebSocket lasts as long as people play
             total_ns = ended_ns - exchange.received_ns
-            self._total.observe(total_ns * 1e-9, seen.labels)
+            observe(seen.total, total_ns * 1e-9)
             # An answer may reach the caller before the upstream's connection is told the end.
-            self._own.observe(max(0, total_ns - upstream_ns) * 1e-9, seen.labels)
+            observe(seen.own, (total_ns - upstream_ns) * 1e-9 if total_ns > upstream_ns else 0.0)
             if exchange.attempts:
-                self._upstream.observe(upstream_ns * 1e-9, seen.labels)
+                observe(seen.upstreams, upstream_ns * 1e-9)
 
     def _see(self, route: Any) -> _Seen:
         entry = self._entry(route)
@@ -199,7 +196,7 @@ class Recorder:
         if number is None:
             number = self._numbers[entry] = len(self._entries)
             self._entries.append(entry)
-        seen = self._seen[id(route)] = _Seen(route, number, entry)
+        seen = self._seen[id(route)] = _Seen(route, number, entry, *self._seconds)
         return seen
 
     def forget_routes(self) -> None:

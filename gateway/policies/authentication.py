@@ -128,7 +128,7 @@ class Gate:
             self._tell(exchange, refusal)
             raise
         if self._hide is not None:
-            hide(exchange, *self._hide)
+            hide(exchange, self._hide)
         return forward(exchange)
 
     async def _ask(self, exchange: Exchange, forward: Forward, shown: list[tuple[Scheme, bytes]]) -> Response:
@@ -138,7 +138,7 @@ class Gate:
             self._tell(exchange, refusal)
             raise
         if self._hide is not None:
-            hide(exchange, *self._hide)
+            hide(exchange, self._hide)
         return await forward(exchange)
 
     def _find(self, shown: list[tuple[Scheme, bytes]]) -> tuple[Proof | None, bool]:
@@ -222,8 +222,9 @@ def _as_invalid(challenge: bytes) -> bytes:
     return challenge + b', error="invalid_token"' if challenge.startswith(b"Bearer") else challenge
 
 
-def hide(exchange: Exchange, headers: frozenset[bytes], parameters: frozenset[str]) -> None:
+def hide(exchange: Exchange, places: tuple[frozenset[bytes], frozenset[str]]) -> None:
     """Take credentials out of what is forwarded: headers, and parameters of the query and the target."""
+    headers, parameters = places
     exchange.headers = [item for item in exchange.headers if item[0] not in headers]
     if parameters and exchange.query:
         exchange.query = _without(exchange.query, parameters)

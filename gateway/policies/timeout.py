@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -33,40 +34,50 @@ class TimeoutConfig(PolicyConfig):
         return f"ends the call {format_duration(self.total)} after it got here"
 
     def build(self, services: Services) -> Policy:
-        total, clock, ends_at_head = self.total, services.clock, services.route.stream
+        total, now, ends_at_head = self.total, services.clock.now, services.route.stream
         detail = f"no complete answer within {format_duration(total)}"
+        watch = _Watch(now)
+        under_way, expired = watch.under_way, watch.expired
 
         async def timeout(exchange: Exchange, forward: Forward) -> Response:
-            now = clock.now()
             outer = exchange.deadline
-            deadline = now + total
+            deadline = now() + total
+            task = asyncio.current_task()
+            assert task is not None
+            cancelling = task.cancelling()
             if outer is not None and outer < deadline:
-                deadline = outer
+                deadline = outer  # whose owner, further out, ends the call
+            else:
+                under_way[task] = deadline
+                if not watch.armed:
+                    watch.arm(total)
             exchange.deadline = deadline
-            guard = _Guard(deadline - now + GRACE_SECONDS)
             try:
                 response = await forward(exchange)
             except asyncio.CancelledError:
-                if not guard.is_all_there_is():
+                # More cancellations than the deadline's own mean that the caller has left too.
+                if task not in expired or task.cancelling() > cancelling + 1:
                     raise
                 exchange.decide("timeout", "timed_out", detail)
                 error = UpstreamError("UPSTREAM_TIMEOUT", detail, sent=_sent(exchange), reason="deadline")
                 raise error from None
             finally:
-                guard.end()
+                if under_way.pop(task, None) is None and task in expired:
+                    expired.discard(task)
+                    task.uncancel()
                 # A fallback or a retry outside has time of its own.
                 exchange.deadline = outer
             body = response.body
             if isinstance(body, Stream) and not body.ended and not ends_at_head:
-                _BodyDeadline(response, body, exchange, deadline - clock.now(), detail)
+                _BodyDeadline(response, body, exchange, deadline - now(), detail)
             return response
 
         async def shadow(exchange: Exchange, forward: Forward) -> Response:
-            started = clock.now()
+            started = now()
             try:
                 return await forward(exchange)
             finally:
-                if clock.now() - started > total:
+                if now() - started > total:
                     exchange.decide("timeout", "would_time_out", detail)
 
         return shadow if self.mode == "shadow" else timeout
@@ -76,29 +87,39 @@ class TimeoutConfig(PolicyConfig):
         return f"would give up {format_duration(self.total)} later"
 
 
-class _Guard:
-    """Cancels the running task at the deadline: `asyncio.timeout`, at two thirds of its cost per call."""
+class _Watch:
+    """The calls under one policy, each cancelled at its deadline by one timer for all of them.
 
-    __slots__ = ("cancelling", "expired", "task", "timer")
+    They all get the same time, so the order in which they came is that of their deadlines: the timer waits
+    for the first, and looks again when it fires. A timer for each costs as much as the rest of the policy.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task, self.expired, self.cancelling = task, False, task.cancelling()
-        self.timer = asyncio.get_running_loop().call_later(seconds, self.expire)
+    __slots__ = ("_now", "armed", "expired", "under_way")
 
-    def expire(self) -> None:
-        self.expired = True
-        self.task.cancel()
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.under_way: dict[asyncio.Task[Any], float] = {}
+        """Task → deadline, in that order."""
+        self.expired: set[asyncio.Task[Any]] = set()
+        """Cancelled here, and not yet told."""
+        self.armed = False
 
-    def is_all_there_is(self) -> bool:
-        """Is nothing but the deadline behind the cancellation? Else the caller has left too."""
-        return self.expired and self.task.cancelling() <= self.cancelling + 1
+    def arm(self, seconds: float) -> None:
+        """Look in `seconds` and a grace for who is late."""
+        self.armed = True
+        asyncio.get_running_loop().call_later(seconds + GRACE_SECONDS, self._look)
 
-    def end(self) -> None:
-        self.timer.cancel()
-        if self.expired:
-            self.task.uncancel()
+    def _look(self) -> None:
+        now = self._now()
+        while self.under_way:
+            task, deadline = next(iter(self.under_way.items()))
+            if deadline + GRACE_SECONDS > now:
+                self.arm(deadline - now)
+                return
+            del self.under_way[task]
+            self.expired.add(task)
+            task.cancel()
+        self.armed = False
 
 
 class _BodyDeadline:

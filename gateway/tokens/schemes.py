@@ -46,7 +46,7 @@ class _Offline:
 
 def _single(exchange: Exchange, name: bytes) -> bytes | None:
     """A header that may come once: of two, each side of us could believe another."""
-    values = exchange.header_values(name)
+    values = [value for key, value in exchange.headers if key == name]
     if len(values) > 1:
         raise Refused("BAD_REQUEST", f"the header {name.decode('latin-1')} comes more than once")
     return values[0] if values else None

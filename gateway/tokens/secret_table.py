@@ -15,10 +15,10 @@ class SecretTable:
     so a slow password hash would cost every call and protect nothing.
     """
 
-    __slots__ = ("_key", "_owners")
+    __slots__ = ("_keyed", "_owners")
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key, digest_size=32)
         self._owners: dict[bytes, tuple[bytes, str]] = {}
 
     def add(self, secret: bytes, owner: str) -> None:
@@ -37,7 +37,9 @@ class SecretTable:
         return known[1] if known is not None and compare_digest(known[0], digest) else None
 
     def _digest(self, secret: bytes) -> bytes:
-        return blake2b(secret, key=self._key, digest_size=32).digest()
+        digest = self._keyed.copy()  # cheaper than to begin with the key each time
+        digest.update(secret)
+        return digest.digest()
 
     def __len__(self) -> int:
         return len(self._owners)
