@@ -149,6 +149,11 @@ class Frames:
 
         ValueError where the stream makes no sense; nothing after that can be read.
         """
+        for payload in self.payloads(data):
+            yield decode(payload), len(payload)
+
+    def payloads(self, data: bytes) -> Iterator[bytes]:
+        """The same batches as `decode` reads them."""
         waiting = self._waiting
         waiting += data
         start = 0
@@ -162,12 +167,13 @@ class Frames:
                     break
                 payload = bytes(waiting[start + _LENGTH.size : end])
                 start = end
-                yield _decode(payload), length
+                yield payload
         finally:
             del waiting[:start]
 
 
-def _decode(payload: bytes) -> Batch:
+def decode(payload: bytes) -> Batch:
+    """The batch in a frame, whose length is cut off already. ValueError where it is none."""
     try:
         fields = marshal.loads(payload)  # noqa: S302 - both ends are ours, see the top of this file
     except (EOFError, TypeError) as error:

@@ -13,18 +13,21 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from gateway.metrics import Metrics
 from gateway.observer.access_log import entry, json_line, text_line
-from gateway.observer.call import Call, Intake
+from gateway.observer.call import Call, Calls, Intake
 from gateway.observer.collector import Collector, CollectorSettings
 from gateway.observer.export import BatchSettings, Exporter
 from gateway.observer.lines import LineWriter
 from gateway.observer.otlp import Encoder
 from gateway.observer.spans import Span, SpanMaker
 from gateway.observer.store import AmbiguousError, Store
-from gateway.record import Batch
+from gateway.observer.templates import Place, Templates
+from gateway.record import Batch, Record
 
 log = logging.getLogger("gateway.observer")
 
 SERVICE = "provider-gateway"
+_ROUTE, _SAMPLED = Record._fields.index("route"), Record._fields.index("sampled")
+_NONSENSE = "a record made no sense"
 TRACE_CALLS_LIMIT = 50
 """Calls shown of one trace: a caller may put as many into it as it likes."""
 
@@ -69,7 +72,8 @@ class Observer:
         self.metrics = Metrics()
         self.store = Store() if store is None else store
         self._spans = SpanMaker()
-        self._exporter, self._encoder = exporter, encoder
+        self._exporter = exporter
+        self._templates = None if encoder is None else Templates(self._spans, encoder)
         self._lines = lines
         self._line = text_line if settings is not None and settings.log_format == "text" else json_line
         self._taken = self.metrics.counter("gateway_observer_records_total", "Records taken from workers")
@@ -96,10 +100,11 @@ class Observer:
             log.error("traces are not exported: %s", error)  # noqa: TRY400 - the message says it all
             return observer
         if collector is not None:
-            observer._encoder = Encoder(resource(), SERVICE, importlib.metadata.version(SERVICE))
+            encoder = Encoder(resource(), SERVICE, importlib.metadata.version(SERVICE))
+            observer._templates = Templates(observer._spans, encoder)
             observer._exporter = Exporter(
                 Collector(collector),
-                observer._encoder.request,
+                encoder.request,
                 batches,
                 observer.metrics,
                 try_seconds=collector.timeout_seconds,
@@ -110,23 +115,51 @@ class Observer:
         """Take a batch from a recorder in this process."""
         self.take(self._own.take(batch))
 
-    def take(self, calls: list[Call]) -> None:
+    def take(self, calls: Calls | list[Call]) -> None:
         """Take calls: each is kept, logged, and exported where its trace is sampled."""
+        for batch in [calls] if isinstance(calls, Calls) else map(Calls.of, calls):
+            if self._lines is not None:
+                self._log(batch, self._lines)
+            if self._exporter is not None and self._templates is not None:
+                self._export(batch, self._exporter, self._templates)
+            self.store.extend(batch)
+            self._taken.add((), batch.count)
+
+    def _log(self, calls: Calls, lines: LineWriter) -> None:
         for call in calls:
             try:
-                self._take(call)
+                if "gateway.background" not in call.record.attributes:
+                    lines.write(self._line(call))
             except Exception:
                 self._failed.add()
-                log.exception("a record made no sense")
-        self._taken.add((), len(calls))
+                log.exception(_NONSENSE)
 
-    def _take(self, call: Call) -> None:
-        self.store.add(call)
-        if self._lines is not None and "gateway.background" not in call.record.attributes:
-            self._lines.write(self._line(call))
-        if self._exporter is not None and self._encoder is not None and call.record.sampled:
-            spans = self._spans.spans(call)
-            self._exporter.offer(self._encoder.spans(spans), len(spans))
+    def _export(self, calls: Calls, exporter: Exporter, templates: Templates) -> None:
+        routes, anchor_ns, worker = calls.routes, calls.anchor_ns, calls.worker
+        limit = exporter.settings.max_batch_size
+        places: dict[int, Place] = {}
+        waiting: list[bytes] = []
+        spans = 0
+        for record in calls.records:
+            if not record[_SAMPLED]:
+                continue
+            try:
+                number = record[_ROUTE]
+                place = places.get(number)
+                if place is None:
+                    place = places[number] = templates.place(routes[number], worker)
+                encoded, count = templates.encode(record, place, anchor_ns)
+            except Exception:
+                self._failed.add()
+                log.exception(_NONSENSE)
+                continue
+            if spans + count > limit and waiting:
+                exporter.offer(b"".join(waiting), spans)
+                waiting, spans = [], 0
+            waiting.append(encoded)
+            spans += count
+        if waiting:
+            exporter.offer(b"".join(waiting), spans)
 
     # Questions, and answers in JSON's types.
 

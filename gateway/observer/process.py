@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.observer.call import Intake
 from gateway.observer.observer import Observer
-from gateway.record import Frames
+from gateway.record import Frames, decode
 
 log = logging.getLogger("gateway.observer")
 
@@ -41,8 +41,8 @@ class WorkerStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for batch, size in self._frames.feed(data):
-                self._observer.take(self._intake.take(batch, size))
+            for payload in self._frames.payloads(data):
+                self._observer.take(self._intake.take(decode(payload), len(payload), payload))
         except (ValueError, TypeError, IndexError):
             log.exception("a worker's stream makes no sense: hanging up")
             assert self._transport is not None

@@ -20,9 +20,7 @@ MEMO_LIMIT = 4096
 ATTRIBUTES_LIMIT = 64
 """Of those that policies noted; the conventions allow 128 in all."""
 
-_METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Value = str | bool | int | float
@@ -62,16 +60,16 @@ class SpanMaker:
 
     def spans(self, call: Call) -> list[Span]:
         """All spans of one call, the SERVER span first."""
-        spans = [self._server(call)]
+        spans = [self.server(call)]
         if call.record.decisions or call.record.marks:
-            spans += self._policies(call)
+            spans += self.policies(call)
         for count, attempt in enumerate(call.attempts):
-            spans.append(self._client(call, attempt, count))
+            spans.append(self.client(call, attempt, count))
         return spans
 
-    def _server(self, call: Call) -> Span:
+    def server(self, call: Call) -> Span:
         record, route = call.record, call.route
-        method = record.method if record.method in _METHODS else "_OTHER"
+        method = record.method if record.method in METHODS else "_OTHER"
         attributes: dict[str, Value] = {
             "http.request.method": method,
             "url.path": record.path,
@@ -141,9 +139,9 @@ class SpanMaker:
             bool(record.parent_id) and "gateway.background" not in record.attributes,
         )
 
-    def _client(self, call: Call, attempt: AttemptRecord, count: int) -> Span:
+    def client(self, call: Call, attempt: AttemptRecord, count: int) -> Span:
         record, anchor = call.record, call.anchor_ns
-        method = record.method if record.method in _METHODS else "_OTHER"
+        method = record.method if record.method in METHODS else "_OTHER"
         host, port = self._address(attempt.target, "")
         attributes: dict[str, Value] = {
             "http.request.method": method,
@@ -184,7 +182,7 @@ class SpanMaker:
             record.tracestate,
         )
 
-    def _policies(self, call: Call) -> list[Span]:
+    def policies(self, call: Call) -> list[Span]:
         record = call.record
         marks, attempts = record.marks, record.attempts
         if not record.decisions and len(attempts) == 1 and attempts[0][2] - marks[1] <= SLOW_POLICY_NS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.observer.call import Intake
-from gateway.record import NO_ROUTE, VERSION, Batch
+from gateway.record import NO_ROUTE, VERSION, Batch, decode, encode
 from tests.observer.support import ANCHOR_NS, MS, ROUTE, make_attempt, make_record
 
 
@@ -35,3 +35,32 @@ def test_times_of_a_call() -> None:
     assert call.started_unix_ns == ANCHOR_NS
     assert not call.failed
     assert [attempt.ended_ns for attempt in call.attempts] == [2 * MS, 5 * MS]
+
+
+def test_calls_come_back_from_the_bytes_they_came_in() -> None:
+    batch = Batch(VERSION, 7, ANCHOR_NS, 0, [tuple(NO_ROUTE), tuple(ROUTE)], [tuple(make_record())] * 3, 0)
+    payload = encode(batch)[4:]
+    calls = Intake().take(decode(payload), len(payload), payload)
+    before = list(calls)
+    assert not calls.packed
+    calls.pack()
+    assert calls.packed
+    assert list(calls) == before
+    assert list(calls.since(1)) == before[1:]
+    assert len(calls) == 3
+    calls = Intake().take(batch)
+    calls.pack()
+    assert not calls.packed  # there is nothing to bring them back from
+
+
+def test_a_route_that_was_never_told_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="a route that was never told"):
+        Intake().take(Batch(VERSION, 0, 0, 0, [tuple(NO_ROUTE)], [tuple(make_record(route=1))], 0))
+
+
+def test_calls_keep_the_routes_they_were_told_of() -> None:
+    intake, other = Intake(), ROUTE._replace(name="other")
+    told = [tuple(NO_ROUTE), tuple(ROUTE)]
+    first = intake.take(Batch(VERSION, 0, 0, 0, told, [tuple(make_record())], 0))
+    second = intake.take(Batch(VERSION, 0, 0, 1, [tuple(other)], [tuple(make_record())], 0))
+    assert [call.route.name for calls in (first, second) for call in calls] == [ROUTE.name, "other"]

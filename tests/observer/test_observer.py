@@ -209,3 +209,19 @@ def test_no_secret_of_a_query_leaves_in_any_way() -> None:
         said += log.read()
     assert "REDACTED" in said
     assert "s3cret" not in said
+
+
+def test_spans_are_offered_by_the_batch_but_no_more_than_a_collector_wants_at_once() -> None:
+    with Receiver() as receiver:
+        more = quick(receiver, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="5")
+        observer = Observer.start(ObserverSettings(log_format="off"), more)
+        recorder = Recorder(sink=observer.sink)
+        chance = random.Random(3)
+        for _ in range(200):
+            exchange, status = random_call(chance, Route())
+            recorder.record(exchange, status, 270, Outcome.COMPLETE)
+        recorder.flush()
+        observer.close()
+        sizes = [len(request.resource_spans[0].scope_spans[0].spans) for request in receiver.requests]
+        assert len({span.trace_id for span in receiver.spans}) == 200
+    assert max(sizes) <= 7  # a call of three attempts and as many decisions is never torn

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.observer.call import Call
+from gateway.observer.call import Call, Calls, Intake
 from gateway.observer.store import OVERHEAD_BYTES, AmbiguousError, Store
-from tests.observer.support import MS, ROUTE, make_call
+from gateway.record import NO_ROUTE, VERSION, Batch, encode
+from tests.observer.support import MS, ROUTE, make_call, make_record
 
 
 def call(number: int, size: int = 100, **more: object) -> Call:
@@ -60,3 +61,38 @@ def test_calls_are_found_by_what_they_were() -> None:
     assert ids(store.find(route="other")) == [5]
     assert ids(store.find(limit=1)) == [5]
     assert ids(store.find(route="none")) == []
+
+
+def batch(first: int, count: int) -> Calls:
+    """As it comes from a worker: told routes, a size, and the bytes it was made of."""
+    records = [
+        tuple(make_record(trace_id=f"{first + at:032x}", received_ns=first + at)) for at in range(count)
+    ]
+    told = Batch(VERSION, 0, 0, 0, [tuple(NO_ROUTE), tuple(ROUTE)], records, 0)
+    payload = encode(told)[4:]
+    return Intake().take(told, len(payload), payload)
+
+
+def test_batches_are_kept_as_bytes_and_forgotten_call_by_call() -> None:
+    store = Store(calls_limit=10)
+    for number in range(5):
+        kept = batch(number * 4, 4)
+        store.extend(kept)
+        assert kept.packed
+    assert len(store) == 10
+    assert ids(store.find(limit=100)) == list(range(19, 9, -1))
+    assert store.bytes == 10 * kept.size
+    store.add(call(99))
+    assert ids(store.find(limit=100)) == [99, *range(19, 10, -1)]
+    assert ids(store.trace(f"{11:032x}")) == [11]
+
+
+def test_batches_are_bounded_by_bytes_too() -> None:
+    size = batch(0, 4).size
+    store = Store(bytes_limit=size * 6)
+    store.extend(batch(0, 4))
+    store.extend(batch(4, 4))
+    assert ids(store.find(limit=100)) == [7, 6, 5, 4, 3, 2]
+    store.extend(batch(8, 20))  # alone larger than everything: what fits of it is kept
+    assert ids(store.find(limit=100)) == list(range(27, 27 - len(store), -1))
+    assert size * 5 < store.bytes <= store.bytes_limit
