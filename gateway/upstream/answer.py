@@ -10,6 +10,7 @@ from __future__ import annotations
 import httptools
 
 from gateway.exchange import Headers
+from gateway.upstream.plain import PlainAnswers
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of heads, interim ones included, of a trailer, and of chunk framing without a byte of body."""
@@ -40,21 +41,42 @@ class InvalidAnswerError(Exception):
 class AnswerReader:
     """Reads the answers of one connection, one after another.
 
+    `plain` reads at once what it can, for all connections to one target; the rest is llhttp's.
+
     `begin` before every request, `feed` with what arrives. `status` is 0 until the head is complete;
     then `headers` holds the end-to-end headers without `content-length`, `chunks` what arrived of the
     body since they were last taken, and `complete` turns true at the end.
     """
 
-    __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_problem", "_raw", "_upgrade",
-                 "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive", "length", "rest",
-                 "status", "until_close")  # fmt: skip
+    __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_plain", "_problem", "_raw", "_simple",
+                 "_upgrade", "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive",
+                 "length", "rest", "status", "until_close")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, plain: PlainAnswers | None = None) -> None:
+        self._plain = plain or PlainAnswers()
         self._parser: httptools.HttpResponseParser | None = None
+        self._simple = False
+        """Nothing but `plain` had to do with the answer so far."""
         self.begin()
 
     def begin(self, *, head: bool = False, upgrade: bool = False) -> None:
         """Expect the answer to a new request: `head` for HEAD, `upgrade` where 101 is welcome."""
+        self.status = 0
+        self.fed = 0
+        """Bytes read since `begin`."""
+        self.headers: Headers = []
+        self.chunks: list[bytes] = []
+        self.complete = False
+        self.keep_alive = False
+        """The connection may carry another request once this answer is complete."""
+        self.dirty = False
+        """There was more than the answer."""
+        self.length: bytes | None = None
+        """The value of `content-length`."""
+        plain = not head and not upgrade
+        if plain and self._simple:
+            return  # all the rest is as it was
+        self._simple = plain
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self.bodiless = head
@@ -65,29 +87,25 @@ class AnswerReader:
         self._overhead = 0
         self._problem = ""
         self._raw: Headers = []
-        self.status = 0
-        self.headers: Headers = []
-        self.length: bytes | None = None
-        """The value of `content-length`."""
         self.until_close = False
         """The body ends where the connection does."""
-        self.chunks: list[bytes] = []
-        self.complete = False
-        self.keep_alive = False
-        """The connection may carry another request once this answer is complete."""
-        self.dirty = False
-        """There was more than the answer."""
-        self.fed = 0
-        """Bytes read since `begin`."""
         self.rest = b""
         """After 101: what already arrived of the other protocol."""
 
     def feed(self, data: bytes) -> None:
         """Read what arrived. InvalidAnswerError where it cannot be an answer, or breaks off being one."""
+        if not self.fed and self._simple and (found := self._plain.read(data)) is not None:
+            self.status, self.headers, self.length, content = found
+            if content:
+                self.chunks.append(content)
+            self.complete = self.keep_alive = True
+            self.fed = len(data)
+            return
         self.fed += len(data)
         if self.complete:
             self.dirty = True
             return
+        self._simple = False
         assert self._parser is not None
         before = len(self.chunks)
         try:

@@ -19,9 +19,12 @@ from gateway.stream import Stream
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.deadlines import NEVER, Deadlines
 from gateway.upstream.faults import TOO_LATE, lost
+from gateway.upstream.plain import PlainAnswers
 from gateway.upstream.settings import TimeoutConfig
 from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
 from gateway.upstream.upload import upload
+
+_UNKNOWN, _YES = Sent.UNKNOWN, Sent.YES  # looking a member up on its enum costs ten times as much
 
 
 class Connection(asyncio.Protocol):
@@ -32,6 +35,7 @@ class Connection(asyncio.Protocol):
         timeout: TimeoutConfig,
         on_idle: Callable[[Connection], None],
         on_closed: Callable[[Connection], None],
+        plain: PlainAnswers | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._response_s, self._idle_s = timeout.response, timeout.idle
@@ -39,7 +43,7 @@ class Connection(asyncio.Protocol):
         self._on_closed = on_closed
         self._transport: Any = None
         self._poll = select.poll()
-        self._reader = AnswerReader()
+        self._reader = AnswerReader(plain)
         self.closed = False
         self.adopted = False
         """It belongs to a pool, which has to be told of its end."""
@@ -63,9 +67,7 @@ class Connection(asyncio.Protocol):
 
     def rest(self, until: float) -> None:
         """Wait in the pool, at most until `until`."""
-        self._deadlines.clear()
-        self._deadlines.total = until
-        self._deadlines.watch()
+        self._deadlines.begin(response=NEVER, total=until)
 
     def send(
         self,
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
         length: int | None,
         attempt: Attempt,
         *,
+        now: float,
         total_at: float,
         asks_head: bool = False,
         upgrade: bool = False,
@@ -81,25 +84,23 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Response]:
         """Write a request; the future gets the answer once its head is complete, or an UpstreamError.
 
-        `endless` calls have no deadline after the head.
+        `now` is the loop's time, and `total_at` when the answer must have ended. `endless` calls have no
+        deadline after the head.
         """
         self.calls += 1
         self._attempt = attempt
         self._endless = endless or upgrade
         self._reader.begin(head=asks_head, upgrade=upgrade)
         self._waiter = waiter = self._loop.create_future()
-        self._deadlines.total = total_at
-        self._deadlines.idle = NEVER
-        attempt.sent = Sent.UNKNOWN
+        attempt.sent = _UNKNOWN
         if isinstance(body, bytes):
             self._transport.write(head + body if body else head)
             attempt.request_bytes = len(body)
-            self._deadlines.response = self._loop.time() + self._response_s
+            self._deadlines.begin(response=now + self._response_s, total=total_at)
         else:
             self._transport.write(head)
-            self._deadlines.response = NEVER
+            self._deadlines.begin(response=NEVER, total=total_at)
             self._pump = self._loop.create_task(self._upload(body, length, attempt))
-        self._deadlines.watch()
         return waiter
 
     def close(self) -> None:
@@ -149,16 +150,19 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamError("UPSTREAM_INVALID", detail, sent=sent, reason="invalid"))
             return
         if self._waiter is not None:
+            if reader.complete and reader.status != 101:
+                self._deliver_whole(attempt, reader)
+                return
             if reader.status:
                 self._deliver(attempt, reader)
         elif reader.chunks:
             self._feed(attempt, reader)
         if reader.complete:
-            self._complete()
+            self._complete(perf_counter_ns())
 
     def eof_received(self) -> None:
         if self._attempt is not None and self._tunnel is None and self._reader.eof():
-            self._complete()
+            self._complete(perf_counter_ns())
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # what it means depends on how far the call came, not on the errno
@@ -194,12 +198,28 @@ class Connection(asyncio.Protocol):
 
     # The answer.
 
+    def _deliver_whole(self, attempt: Attempt, reader: AnswerReader) -> None:
+        """Head and body came at once: hand them out, and the connection back."""
+        attempt.head_ns = perf_counter_ns()
+        attempt.status = reader.status
+        attempt.sent = _YES
+        headers, chunks = reader.headers, reader.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        attempt.response_bytes = len(body)
+        if reader.bodiless and reader.length is not None:  # HEAD and 304 tell what they do not carry
+            headers.append((b"content-length", reader.length))
+        waiter = self._waiter
+        assert waiter is not None
+        if not waiter.done():
+            waiter.set_result(Response(reader.status, headers, body))
+        self._complete(attempt.head_ns)
+
     def _deliver(self, attempt: Attempt, reader: AnswerReader) -> None:
-        """The head is complete: hand it out, with the whole body where that came along."""
+        """The head is complete, and the body still arrives or is another protocol's."""
         waiter, self._waiter = self._waiter, None
         attempt.head_ns = perf_counter_ns()
         attempt.status = status = reader.status
-        attempt.sent = Sent.YES
+        attempt.sent = _YES
         headers = reader.headers
         if status == 101:
             response = Response(101, headers)
@@ -207,13 +227,6 @@ class Connection(asyncio.Protocol):
             if reader.rest:
                 self._tunnel.received.feed(reader.rest)
             self._deadlines.clear()
-        elif reader.complete:
-            chunks = reader.chunks
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            attempt.response_bytes = len(body)
-            if reader.bodiless and reader.length is not None:  # HEAD and 304 tell what they do not carry
-                headers.append((b"content-length", reader.length))
-            response = Response(status, headers, body)
         else:
             if reader.length is not None:
                 headers.append((b"content-length", reader.length))
@@ -253,18 +266,19 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing() and not self._transport.is_reading():
             self._transport.resume_reading()
 
-    def _complete(self) -> None:
+    def _complete(self, now_ns: int) -> None:
         """The answer ended as it should. Is the connection good for another call?"""
         attempt, stream, reader = self._attempt, self._stream, self._reader
         if attempt is None or self._tunnel is not None:
             return
-        attempt.ended_ns = perf_counter_ns()
+        attempt.ended_ns = now_ns
         good = reader.keep_alive and not reader.dirty and self._pump is None and self._writable is None
         self._end_call()
         if stream is not None:
             stream.end()
         if good and not self.closed and not self._transport.is_closing():
-            self._read_again()
+            if stream is not None:  # which may have paused it
+                self._read_again()
             self._on_idle(self)
         else:
             self._drop()

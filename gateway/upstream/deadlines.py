@@ -27,6 +27,12 @@ class Deadlines:
         self.idle = NEVER
         self.total = NEVER
 
+    def begin(self, *, response: float, total: float) -> None:
+        """Set all three: the answer must begin by `response`, and no byte is waited for yet."""
+        self.response, self.idle, self.total = response, NEVER, total
+        if response < self._at or total < self._at:
+            self.watch()
+
     def watch(self) -> None:
         """To be called after a moment was set: see to it that the timer fires no later."""
         at = min(self.response, self.idle, self.total)

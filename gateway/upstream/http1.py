@@ -11,6 +11,7 @@ from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Exchange, Response
 from gateway.upstream.connection import Connection
 from gateway.upstream.faults import connect_fault
+from gateway.upstream.plain import PlainAnswers
 from gateway.upstream.pool import Pool
 from gateway.upstream.request import announced_length, request_head
 from gateway.upstream.settings import TargetConfig, UpstreamConfig
@@ -28,7 +29,9 @@ class Http1Sender:
         self._server_name = config.tls.server_name or parts.hostname
         self._context = context
         self._timeout = config.timeout
+        self._connect_s, self._total_s = config.timeout.connect, config.timeout.total
         self._pool_config = config.pool
+        self._plain = PlainAnswers()
         self._pool = self._make_pool(context)
         self._identities: dict[ssl.SSLContext, Pool] = {}
 
@@ -38,11 +41,11 @@ class Http1Sender:
         Raises UpstreamError, whose reason is `stale` where a used connection turned out to be closed
         before a byte of the answer; Refused where the pool and its line are full.
         """
-        loop = asyncio.get_running_loop()
-        length = announced_length(exchange)
+        body = exchange.body
+        length = len(body) if isinstance(body, bytes) else announced_length(exchange)
         head = request_head(exchange, attempt.span_id, prefix=self._prefix, host=self._host, length=length)
-        now = loop.time()
-        total_at = now + self._timeout.total
+        now = asyncio.get_running_loop().time()
+        total_at = now + self._total_s
         if exchange.deadline is not None and exchange.deadline < total_at:
             total_at = exchange.deadline
             if total_at <= now:
@@ -52,16 +55,20 @@ class Http1Sender:
         pool = self._pool
         if exchange.tls_identity is not None and self._context is not None:
             pool = self._pool_of(exchange.tls_identity)
-        until = min(now + self._timeout.connect, total_at)
-        connection = await (pool.acquire_new(until) if fresh else pool.acquire(until))
+        connection = None if fresh else pool.spare()
+        if connection is None:
+            until = min(now + self._connect_s, total_at)
+            connection = await (pool.acquire_new(until) if fresh else pool.acquire(until))
+            now = asyncio.get_running_loop().time()
         attempt.connected_ns = perf_counter_ns()
         attempt.reused = connection.calls > 0
         route = exchange.route
         answer = connection.send(
             head,
-            exchange.body,
+            body,
             length,
             attempt,
+            now=now,
             total_at=total_at,
             asks_head=exchange.method == "HEAD",
             upgrade=exchange.upgrade,
@@ -78,7 +85,7 @@ class Http1Sender:
             host, port = self._address
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._timeout, pool.released, pool.closed),
+                    lambda: Connection(self._timeout, pool.released, pool.closed, self._plain),
                     host,
                     port,
                     ssl=context,

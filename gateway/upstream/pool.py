@@ -28,14 +28,8 @@ class Pool:
         self._closing = False
         self._empty: asyncio.Future[None] | None = None
 
-    def take(self) -> Connection | asyncio.Future[Connection | None] | None:
-        """Who calls next? There are four cases.
-
-        1. A connection waits: take the one used last, which is the least likely to be stale.
-        2. There is room for another: None, and the caller opens it.
-        3. All are taken: the caller waits in line, for a connection or for room.
-        4. The line is as long as the pool is wide: Refused, since it would wait for nothing.
-        """
+    def spare(self) -> Connection | None:
+        """Take a connection that waits: the one used last, which is the least likely to be stale."""
         while self._idle:
             connection = self._idle[-1]
             if connection.fresh():
@@ -43,6 +37,18 @@ class Pool:
                 self._taken += 1
                 return connection
             connection.close()  # comes back through `closed`
+        return None
+
+    def take(self) -> Connection | asyncio.Future[Connection | None] | None:
+        """Who calls next? There are four cases.
+
+        1. A connection waits: the caller gets it.
+        2. There is room for another: None, and the caller opens it.
+        3. All are taken: the caller waits in line, for a connection or for room.
+        4. The line is as long as the pool is wide: Refused, since it would wait for nothing.
+        """
+        if (connection := self.spare()) is not None:
+            return connection
         if self._taken < self._size:
             self._taken += 1
             return None

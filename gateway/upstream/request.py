@@ -55,28 +55,36 @@ def announced_length(exchange: Exchange) -> int | None:
 
 def request_head(exchange: Exchange, span_id: str, *, prefix: str, host: str, length: int | None) -> bytes:
     """The whole head in HTTP/1.1's form. Refused where anything in it would end a line early."""
-    theirs = [b"%b: %b\r\n" % item for item in exchange.headers if item[0] not in DROPPED]
-    start = (
-        f"{exchange.method} {target_of(exchange, prefix)} HTTP/1.1\r\nhost: {host or exchange.authority}\r\n"
-    )
-    ours = forwarding_lines(exchange, span_id)
+    method, authority, trace_id = exchange.method, exchange.authority, exchange.trace_id
+    target = exchange.target or target_of(exchange, "")
+    lines = [b"%b: %b\r\n" % item for item in exchange.headers if item[0] not in DROPPED]
+    ends = 5 + len(lines)
+    start = f"{method} {prefix}{target} HTTP/1.1\r\nhost: {host or authority}\r\n"
+    ours = f"x-forwarded-for: {exchange.client}\r\nx-forwarded-proto: {exchange.scheme}\r\n"
+    if authority:
+        ours += f"x-forwarded-host: {authority}\r\n"
+        ends += 1
+    if trace_id:
+        flags = "01" if exchange.sampled else "00"
+        ours += f"traceparent: 00-{trace_id}-{span_id}-{flags}\r\n"
+        ends += 1
+        if exchange.tracestate:
+            ours += f"tracestate: {exchange.tracestate}\r\n"
+            ends += 1
     if length is None:
-        ours.append("transfer-encoding: chunked")
-    elif length or exchange.method in _WITH_BODY:
-        ours.append(f"content-length: {length}")
+        ours += "transfer-encoding: chunked\r\n"
+        ends += 1
+    elif length or method in _WITH_BODY:
+        ours += f"content-length: {length}\r\n"
+        ends += 1
     if exchange.upgrade:
-        ours.append("connection: Upgrade\r\nupgrade: websocket")
-    head = b"".join(
-        (
-            start.encode("latin-1", "replace"),
-            *theirs,
-            "\r\n".join(ours).encode("latin-1", "replace"),
-            b"\r\n\r\n",
-        )
-    )
+        ours += "connection: Upgrade\r\nupgrade: websocket\r\n"
+        ends += 2
+    lines.insert(0, start.encode("latin-1", "replace"))
+    lines.append((ours + "\r\n").encode("latin-1", "replace"))
+    head = b"".join(lines)
     # Whatever a policy or a caller put into a value: it ends no line, and begins no second request.
-    ends = 3 + len(theirs) + len(ours) + exchange.upgrade
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head or start.count(" ") != 3:
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head or start.count(" ") != 3:
         raise Refused("BAD_REQUEST", "The target or a header holds a line break, a NUL or a space")
     return head
 

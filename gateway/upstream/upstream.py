@@ -82,6 +82,7 @@ class Upstream:
         secure = any(target.url.startswith("https:") for target in config.targets)
         context = make_context(config.tls, http2=config.http2) if secure else None
         self.targets = tuple(self._make_target(target, context) for target in config.targets)
+        self._only = self.targets[0] if len(self.targets) == 1 else None
         self._attempts = metrics.counter(
             "gateway_upstream_attempts_total", "Tries by target and result", ("upstream", "target", "result")
         )
@@ -115,46 +116,44 @@ class Upstream:
             healthy.watch(_health_reader(target.health), (self.name, target.origin))
 
     async def __call__(self, exchange: Exchange) -> Response:
+        target = self._choose(exchange)
+        fresh = False
+        while True:
+            attempt = Attempt(target.origin, f"{self._bits(64) or 1:016x}", perf_counter_ns())
+            exchange.attempts.append(attempt)
+            target.active += 1
+            try:
+                response = await target.sender.send(exchange, attempt, fresh=fresh)
+            except BaseException as error:
+                target.active -= 1
+                self._failed(target, attempt, error)
+                # A kept connection that was closed under the call says nothing about the target. One more
+                # try, on a new connection, where repeating is harmless and the body is still at hand.
+                if fresh or not _worth_another(error, exchange):
+                    raise
+                fresh = True
+                continue
+            if isinstance(response.body, Stream) or response.tunnel is not None:
+                response.on_end(_closing(target, response))
+            else:
+                target.active -= 1
+            target.health.connected()
+            self._attempts.add(target.answered[attempt.status // 100])
+            self._seconds.observe((attempt.head_ns - attempt.started_ns) / 1e9, self._labels)
+            return response
+
+    def _choose(self, exchange: Exchange) -> Target:
+        admit = exchange.admit_target
+        if self._only is not None and admit is None:
+            return self._only
         attempts = exchange.attempts
-        target = choose(
+        return choose(
             self.targets,
             now=asyncio.get_running_loop().time(),
             fewest=self._fewest,
             tried=[attempt.target for attempt in attempts] if attempts else (),
-            admit=exchange.admit_target,
+            admit=admit,
         )
-        try:
-            return await self._try(target, exchange)
-        except UpstreamError as error:
-            # A kept connection that was closed under the call says nothing about the target. One more
-            # try, on a new connection, where repeating is harmless and the body is still at hand.
-            if (
-                error.reason != "stale"
-                or exchange.method not in IDEMPOTENT
-                or isinstance(exchange.body, Stream)
-                or sum(attempt.error == "stale" for attempt in attempts) > 1
-            ):
-                raise
-        return await self._try(target, exchange, fresh=True)
-
-    async def _try(self, target: Target, exchange: Exchange, *, fresh: bool = False) -> Response:
-        attempt = Attempt(target.origin, f"{self._bits(64) or 1:016x}", perf_counter_ns())
-        exchange.attempts.append(attempt)
-        target.active += 1
-        try:
-            response = await target.sender.send(exchange, attempt, fresh=fresh)
-        except BaseException as error:
-            target.active -= 1
-            self._failed(target, attempt, error)
-            raise
-        if isinstance(response.body, Stream) or response.tunnel is not None:
-            response.on_end(_closing(target, response))
-        else:
-            target.active -= 1
-        target.health.connected()
-        self._attempts.add(target.answered[attempt.status // 100])
-        self._seconds.observe((attempt.head_ns - attempt.started_ns) / 1e9, self._labels)
-        return response
 
     def _failed(self, target: Target, attempt: Attempt, error: BaseException) -> None:
         if isinstance(error, UpstreamError):
@@ -209,6 +208,16 @@ def _closing(target: Target, response: Response) -> Callable[[Outcome], None]:
             response.tunnel.close()
 
     return ended
+
+
+def _worth_another(error: BaseException, exchange: Exchange) -> bool:
+    return (
+        isinstance(error, UpstreamError)
+        and error.reason == "stale"
+        and exchange.method in IDEMPOTENT
+        and not isinstance(exchange.body, Stream)
+        and sum(attempt.error == "stale" for attempt in exchange.attempts) <= 1
+    )
 
 
 def _reader(sender: Sender, state: str) -> Callable[[], float]:

@@ -1,0 +1,106 @@
+"""Whole answers that arrived in one piece and are certainly plain, read without a state machine.
+
+Most answers are: a status line, some headers, one content-length, and exactly so many bytes. For those,
+splitting lines and remembering what each says costs a third of llhttp's callbacks. Whatever is not
+certainly plain is not judged here at all, but left to llhttp; a test holds that both read the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+from gateway.exchange import Headers
+
+_HEAD_LIMIT = 16 * 1024
+_COUNT_LIMIT = 100
+_LINE_LIMIT = 128
+"""Bytes of a line at most that is worth remembering."""
+_LINES_LIMIT = 256
+"""Lines remembered at most: about 100 KiB."""
+
+_STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\x20-\x7e]*")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?)")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,11}")
+_BODILESS = frozenset({b"204", b"304"})
+
+_CONTENT_LENGTH = b"content-length"
+_LEFT_ALONE = frozenset(
+    {b"proxy-authenticate", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+"""Hop-by-hop headers: llhttp, and the rules around it, know what to make of them."""
+_NOTHING = (b"", b"")
+"""Stands for a line that says no more than HTTP/1.1 does without it."""
+
+T = TypeVar("T")
+
+
+class PlainAnswers:
+    """Reads plain answers, and remembers the lines it met: an upstream says the same ones again and again."""
+
+    __slots__ = ("_headers", "_statuses")
+
+    def __init__(self) -> None:
+        self._statuses: dict[bytes, int] = {}
+        self._headers: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def read(self, data: bytes) -> tuple[int, Headers, bytes, bytes] | None:
+        """(status, end-to-end headers, value of content-length, body), or None: llhttp has to tell."""
+        head, end, body = data.partition(b"\r\n\r\n")
+        if not end or len(head) > _HEAD_LIMIT:
+            return None
+        lines = head.split(b"\r\n")
+        first = lines[0]
+        status = self._statuses.get(first) or self._learn_status(first)
+        if not status or len(lines) > _COUNT_LIMIT:
+            return None
+        del lines[0]
+        known = self._headers
+        headers: Headers = []
+        length = b""
+        for line in lines:
+            item = known.get(line) or self._learn_header(line)
+            if item is None:
+                return None
+            name = item[0]
+            if name is _CONTENT_LENGTH:
+                if length:
+                    return None
+                length = item[1]
+            elif name:
+                headers.append(item)
+        if length != b"%d" % len(body):
+            return None
+        return status, headers, length, body
+
+    def _learn_status(self, line: bytes) -> int:
+        match = _STATUS.fullmatch(line)
+        if match is None or match[1] in _BODILESS:
+            return 0
+        status = int(match[1])
+        _remember(self._statuses, line, status)
+        return status
+
+    def _learn_header(self, line: bytes) -> tuple[bytes, bytes] | None:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            return None
+        name, value = match[1].lower(), match[2]
+        item = (name, value)
+        if name == _CONTENT_LENGTH:
+            if _LENGTH.fullmatch(value) is None:
+                return None
+            item = (_CONTENT_LENGTH, value)
+        elif name == b"keep-alive" or (name == b"connection" and value.lower() == b"keep-alive"):
+            item = _NOTHING
+        elif name in _LEFT_ALONE or name == b"connection":
+            return None
+        _remember(self._headers, line, item)
+        return item
+
+
+def _remember(known: dict[bytes, T], line: bytes, meaning: T) -> None:
+    if len(line) <= _LINE_LIMIT:
+        if len(known) >= _LINES_LIMIT:
+            known.clear()
+        known[line] = meaning
