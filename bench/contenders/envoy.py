@@ -69,6 +69,13 @@ def _manager(sink_port: int) -> dict[str, Any]:
         "stat_prefix": "calls",
         "codec_type": "HTTP1",
         "generate_request_id": False,
+        "request_id_extension": {
+            "typed_config": {
+                "@type": TYPE + "extensions.request_id.uuid.v3.UuidRequestIdConfig",
+                "pack_trace_reason": False,
+                "use_request_id_for_trace_sampling": False,
+            }
+        },
         "use_remote_address": True,
         "route_config": {"virtual_hosts": [_virtual_host()]},
         "http_filters": [_allow_list(), _api_key(), _rate_limit(), _router()],

@@ -55,7 +55,7 @@ class Gateway:
 
     - `policies`: names out of `POLICIES`, outermost first, or mappings as YAML would have them; [] for none;
     - `jwt` (bool): callers show a JWT (`bearer()`) in place of the API key;
-    - `wallet` (bool): all routes are those of wallet callbacks, from the provider `studio`, which shows the same
+    - `wallet` (bool): all routes are those of wallet callbacks, from the provider `studio`, with the same
       key (or `bearer("studio")`); `/callbacks/*` is there too, rewritten to `/*`;
     - `cache` (bool): a cache behind the rate limit;
     - `upstream`: "tls" for the origin's TLS port;

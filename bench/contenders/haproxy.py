@@ -18,7 +18,7 @@ from bench.processes import PROXY_CORE, Process, start
 CONFIG = """
 global
   nbthread 1
-  maxconn 20000
+  maxconn 4096
   log stdout format raw local0 info
 
 defaults
@@ -57,7 +57,7 @@ backend origin
   default-server pool-max-conn @kept@ pool-purge-delay 1h
   server only 127.0.0.1:@origin@
 """
-TRACEPARENT = "00-%[var(txn.trace)]-%[rand(2147483647),hex]%[rand(2147483647),hex]-01"
+TRACEPARENT = "00-%[var(txn.trace)]-%[rand(4294967295),hex,lower]-01"
 LOG_FORMAT = """
 {"time":"%[date,ltime(%Y-%m-%dT%H:%M:%S%z)]","trace_id":"%[var(txn.trace)]","client":"%ci",
 "consumer":"platform","method":"%HM","path":"%HU","status":%ST,"duration_ms":%Ta,
@@ -92,7 +92,7 @@ class HAProxy:
         )
         config.write_text(text)
         return start(
-            [program("haproxy"), "-db", "-q", "-f", str(config)],
+            [program("haproxy"), "-db", "-f", str(config)],
             core=PROXY_CORE,
             directory=setting.directory,
             ready=setting.port,

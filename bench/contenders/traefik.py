@@ -1,7 +1,8 @@
-"""Traefik, from files. Its API key is a router's rule; whoever has none meets a router that lets nobody in."""
+"""Traefik, from files. Its API key is a router's rule; who has none meets a router that lets nobody in."""
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
 
@@ -39,7 +40,7 @@ class Traefik:
             core=PROXY_CORE,
             directory=setting.directory,
             env=ENVIRONMENT,
-            ready=setting.port,
+            ready=lambda: _ready(setting.port),
         )
 
 
@@ -112,3 +113,15 @@ def _dynamic(origin_port: int) -> dict[str, Any]:
             },
         }
     }
+
+
+def _ready(port: int) -> bool:
+    """It listens before it has read its routers, and knows no path until then."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 401
+    except OSError:
+        return False
+    finally:
+        connection.close()

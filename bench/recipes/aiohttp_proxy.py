@@ -1,4 +1,4 @@
-"""The same policies on aiohttp, with care: one handler, no stack of middleware, bodies passed on undecoded."""
+"""The same policies on aiohttp, well: one handler, no stack of middleware, bodies passed on undecoded."""
 
 from __future__ import annotations
 

@@ -117,6 +117,7 @@ class Forward:
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=KEPT, max_keepalive_connections=KEPT),
         )
+        self.client.headers.clear()  # what callers did not say is not said for them
 
     async def __call__(self, request: Request) -> Response:
         if not self._breaker.allows():
