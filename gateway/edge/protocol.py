@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.edge.reading import RequestReader
 from gateway.edge.websocket import relay
 from gateway.edge.wire import BODY, DEAF, HEAD, LINGER_SECONDS, NEVER, TUNNEL
-from gateway.edge.writer import WHOLE, frame, switching_head, write_stream
+from gateway.edge.writer import WHOLE, Framing, frame, switching_head, write_stream
 from gateway.errors import GatewayError, Refused
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.problem import problem_of
@@ -105,7 +105,14 @@ class EdgeConnection(RequestReader):
                 if response.status == 101 and exchange.upgrade and await self._switch(response):
                     outcome = Outcome.COMPLETE
                 else:
-                    response, outcome = await self._write(exchange, response)
+                    response, framing = self._frame(exchange, response)
+                    whole = True
+                    if self._write(response, framing):
+                        assert isinstance(response.body, Stream)
+                        whole = await write_stream(self, response.body, framing, response)
+                    elif self._writable is not None:
+                        await self._writable
+                    outcome = Outcome.COMPLETE if whole else Outcome.FAILED
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
         except GatewayError as error:
@@ -117,8 +124,9 @@ class EdgeConnection(RequestReader):
         finally:
             self._conclude(exchange, response, outcome)
 
-    async def _write(self, exchange: Exchange, response: Response) -> tuple[Response, Outcome]:
-        server, transport = self.server, self.transport
+    def _frame(self, exchange: Exchange, response: Response) -> tuple[Response, Framing]:
+        """How the answer is written; one that cannot be is given up for a 502."""
+        server = self.server
         close = (
             not self.keep_alive
             or server.draining
@@ -133,25 +141,25 @@ class EdgeConnection(RequestReader):
             framing = frame(exchange, response, close, server.date_line, server.field_line)
             assert framing is not None
         self.keep_alive = not framing.close
-        body = response.body
-        if framing.length == 0 or not isinstance(body, Stream):
-            if framing.length == 0:
-                transport.write(framing.head)
-                if isinstance(body, Stream):
-                    body.close()
+        return response, framing
+
+    def _write(self, response: Response, framing: Framing) -> bool:
+        """Write the head, and the body where all of it is here. True where it is still to be read."""
+        write, body = self.transport.write, response.body
+        if framing.length == 0:
+            write(framing.head)
+            if isinstance(body, Stream):
+                body.close()
+        elif isinstance(body, Stream):
+            write(framing.head)
+            return True
+        else:
+            response.sent_bytes = len(body)
+            if len(body) <= WHOLE:
+                write(framing.head + body)
             else:
-                assert isinstance(body, bytes)
-                response.sent_bytes = len(body)
-                if len(body) <= WHOLE:
-                    transport.write(framing.head + body)
-                else:
-                    transport.writelines((framing.head, body))
-            if self._writable is not None:
-                await self._writable
-            return response, Outcome.COMPLETE
-        transport.write(framing.head)
-        whole = await write_stream(self, body, framing, response)
-        return response, Outcome.COMPLETE if whole else Outcome.FAILED
+                self.transport.writelines((framing.head, body))
+        return False
 
     async def _switch(self, response: Response) -> bool:
         head = switching_head(response)

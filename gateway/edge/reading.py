@@ -71,11 +71,13 @@ class RequestReader(Wire):
 
     def _collect_head(self, data: bytes) -> None:
         kept = self._kept
+        searched = 0
         if kept:
             data = kept + data
+            searched = max(0, len(kept) - 3)
         if data.startswith(b"\r\n"):  # RFC 9112 §2.2: one empty line may precede a request
             data = data[2:]
-        end = data.find(b"\r\n\r\n", max(0, len(kept) - 3))
+        end = data.find(b"\r\n\r\n", searched)
         if end < 0:
             self._kept = data
             limits = self.server.proxy.limits
@@ -114,15 +116,20 @@ class RequestReader(Wire):
             refused = refusal
         except Exception:  # `answer` will meet it again, and answers it
             log.debug("no route was found", exc_info=True)
-        if framing.chunked or framing.content_length:
+        length, chunked = framing.content_length, framing.chunked
+        if length <= len(rest) and length <= limit and not chunked:
+            # Nearly always: there is no body, or all of it is here.
+            self._state = WAITING
+            self._kept = rest[length:]
+            if length:
+                exchange.body = rest[:length]
+                exchange.body_bytes = length
+        else:
             try:
-                self._open_body(exchange, framing.content_length, framing.chunked, limit, rest)
+                self._open_body(exchange, length, chunked, limit, rest)
             except Refused as refusal:
                 self._state = DEAF
                 refused = refused or refusal
-        else:
-            self._state = WAITING
-            self._kept = rest
         self._start(exchange, refused)
 
     def _open_body(self, exchange: Exchange, length: int, chunked: bool, limit: int, rest: bytes) -> None:
