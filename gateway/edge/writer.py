@@ -76,11 +76,11 @@ def frame(
     line = _STATUS_LINES.get(status)
     if line is None:
         return None
-    headers, body = response.headers, response.body
     try:
-        block = b"".join(map(line_of, headers))
+        head = b"".join((line, *map(line_of, response.headers)))
     except ValueError:
         return None
+    body = response.body
     length: int | None = None
     chunked = False
     framing = b""
@@ -103,9 +103,9 @@ def frame(
         framing += b"connection: close\r\n"
     elif exchange.http_version == "1.0":
         framing += b"connection: keep-alive\r\n"
-    if b"date: " in block and any(name == b"date" for name, _ in headers):
+    if b"\r\ndate: " in head:
         date = b""
-    return Framing(b"".join((line, block, date, framing, b"\r\n")), length, bodiless, chunked, close)
+    return Framing(b"".join((head, date, framing, b"\r\n")), length, bodiless, chunked, close)
 
 
 def switching_head(response: Response) -> bytes | None:
