@@ -88,9 +88,8 @@ class Exchange:
         "stale_seconds", "target", "tls_identity", "trace_id", "tracestate", "upgrade",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for every call, which passes all of them by position
         self,
-        *,
         method: str,
         path: str,
         query: str = "",

@@ -11,7 +11,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from gateway.edge.canonical import canonical_authority, canonical_path
 from gateway.edge.fields import PASS, READ, classify
 from gateway.edge.limits import EdgeLimits
-from gateway.edge.plain import METHODS, PlainHead
+from gateway.edge.plain import METHODS, PlainReader
 from gateway.errors import Refused
 from gateway.exchange import Headers
 
@@ -20,59 +20,30 @@ _REMEMBERED = 1024
 """Names and hosts whose classification is kept; beyond that they are worked out each time."""
 
 
-class HeadReader:
+class HeadReader(PlainReader):
     """Reads one head after another; what it found stands in its attributes until the next `read`.
 
     It works synchronously on whole heads, so one of them serves all connections of a server.
     """
 
-    __slots__ = ("_hosts", "_names", "_parser", "_plain", "_read", "_reusable", "authority", "chunked",
-                 "content_length", "expects_continue", "forwarding", "headers", "http_version", "keep_alive",
-                 "method", "path", "query", "traceparent", "tracestate", "upgrade")  # fmt: skip
+    __slots__ = ("_hosts", "_names", "_parser", "_read", "_reusable")
 
     def __init__(self) -> None:
-        self._plain = PlainHead()
+        super().__init__()
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._hosts: dict[bytes, str] = {}
         self._parser = HttpRequestParser(self)
-        self._begin()
 
     def _begin(self) -> None:
-        self.headers: Headers = []
-        """End-to-end fields, names in lower case."""
+        super()._begin()
         self._read: Headers = []
         self._reusable = False
         """The parser takes another head: it neither waits for a body nor has seen its last message."""
-        self.method = self.path = self.query = self.authority = ""
-        self.http_version = "1.1"
-        self.content_length = 0
-        self.chunked = self.expects_continue = self.upgrade = False
-        self.keep_alive = True
-        self.forwarding: Headers = []
-        """Forwarded, X-Forwarded-For and -Proto, as received; worth something from trusted proxies only."""
-        self.traceparent: list[bytes] | None = None
-        self.tracestate: list[bytes] | None = None
 
     def read(self, head: bytes, limits: EdgeLimits) -> None:
         """Read a head, from its first byte to the empty line. Raises `Refused`."""
-        if self._plain.read(head, limits):
-            self._take_plain()
-        else:
+        if not self.read_plain(head, limits):
             self._read_any(head, limits)
-
-    def _take_plain(self) -> None:
-        plain = self._plain
-        self.method, self.path, self.query = plain.asked
-        self.headers = plain.headers
-        self.authority = plain.authority
-        self.http_version = "1.1"
-        self.content_length = plain.content_length
-        self.chunked = self.expects_continue = self.upgrade = False
-        self.keep_alive = plain.keep_alive
-        self.traceparent = self.tracestate = None
-        self.forwarding = []
-        for item in plain.told:
-            self._take_told(*item)
 
     def _read_any(self, head: bytes, limits: EdgeLimits) -> None:
         self._begin()
@@ -182,15 +153,6 @@ class HeadReader:
         if upgrade:
             self._check_upgrade(upgrade, options)
         self._split_target(target)
-
-    def _take_told(self, name: bytes, value: bytes) -> None:
-        """What a proxy in front says of its caller, or the caller of its trace."""
-        if name == b"traceparent":
-            self.traceparent = [*(self.traceparent or ()), value]
-        elif name == b"tracestate":
-            self.tracestate = [*(self.tracestate or ()), value]
-        else:
-            self.forwarding.append((name, value))
 
     def _learn_host(self, host: bytes) -> str:
         authority = canonical_authority(host)

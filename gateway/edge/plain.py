@@ -74,34 +74,32 @@ def field(line: bytes) -> tuple[int, Any]:
     return _ODD, None
 
 
-class PlainHead:
-    """The last plain head, in its attributes. They say nothing of a head that was not plain."""
+class PlainReader:
+    """What `HeadReader` builds on. What it found stands in its attributes until the next head."""
 
-    __slots__ = (
-        "_fields",
-        "_requests",
-        "asked",
-        "authority",
-        "content_length",
-        "headers",
-        "keep_alive",
-        "told",
-    )
+    __slots__ = ("_fields", "_requests", "authority", "chunked", "content_length", "expects_continue",
+                 "forwarding", "headers", "http_version", "keep_alive", "method", "path", "query",
+                 "traceparent", "tracestate", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
         self._requests = Remembered(request_line, len)
         self._fields = Remembered(field, len)
-        self.asked = ("", "", "")
-        """Method, canonical path, query."""
-        self.authority = ""
-        self.content_length = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self.headers: Headers = []
         """End-to-end fields, names in lower case."""
+        self.method = self.path = self.query = self.authority = ""
+        self.http_version = "1.1"
+        self.content_length = 0
+        self.chunked = self.expects_continue = self.upgrade = False
         self.keep_alive = True
-        self.told: Headers = []
-        """Of a proxy in front, or of the caller's trace."""
+        self.forwarding: Headers = []
+        """Forwarded, X-Forwarded-For and -Proto, as received; worth something from trusted proxies only."""
+        self.traceparent: list[bytes] | None = None
+        self.tracestate: list[bytes] | None = None
 
-    def read(self, head: bytes, limits: EdgeLimits) -> bool:
+    def read_plain(self, head: bytes, limits: EdgeLimits) -> bool:
         """Read a head, from its first byte to the empty line. False where it is not plain, or too large."""
         lines = head.split(b"\r\n")
         line = lines[0]
@@ -141,14 +139,28 @@ class PlainHead:
                 return False
         if not authority:
             return False
-        self.asked = asked
+        self.method, self.path, self.query = asked
         self.authority = authority
+        self.http_version = "1.1"
         self.keep_alive = keep_alive is not False
+        self.chunked = self.expects_continue = self.upgrade = False
         self.headers = headers
-        self.told = told
         if length is None:
             self.content_length = 0
         else:
             self.content_length = length[0]
             headers.append(length[1])
+        self.traceparent = self.tracestate = None
+        self.forwarding = []
+        for name, value in told:
+            self._take_told(name, value)
         return True
+
+    def _take_told(self, name: bytes, value: bytes) -> None:
+        """What a proxy in front says of its caller, or the caller of its trace."""
+        if name == b"traceparent":
+            self.traceparent = [*(self.traceparent or ()), value]
+        elif name == b"tracestate":
+            self.tracestate = [*(self.tracestate or ()), value]
+        else:
+            self.forwarding.append((name, value))

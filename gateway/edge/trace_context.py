@@ -9,7 +9,7 @@ import re
 from gateway.edge.sampling import Sampling
 from gateway.exchange import Exchange
 
-_HEX = b"0123456789abcdef"
+_PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
 _NEVER_ZERO = 1 << 128 | 1 << 64
@@ -22,14 +22,11 @@ _MEMBER = re.compile(
 
 def parse_traceparent(value: bytes) -> tuple[str, str, bool] | None:
     """(trace id, parent span id, sampled), or None where the header must be ignored (§3.2)."""
-    if len(value) != 55 and (len(value) < 55 or value[:2] == b"00" or value[55:56] != b"-"):
+    match = _PARENT.fullmatch(value)
+    if match is None:
         return None
-    version, trace_id, parent_id, flags = value[:2], value[3:35], value[36:52], value[53:55]
-    if value[2:3] != b"-" or value[35:36] != b"-" or value[52:53] != b"-" or version == b"ff":
-        return None
-    if (version + trace_id + parent_id + flags).translate(None, _HEX):
-        return None
-    if trace_id == _NO_TRACE or parent_id == _NO_SPAN:
+    version, trace_id, parent_id, flags, more = match.groups()
+    if version == b"ff" or (more and version == b"00") or trace_id == _NO_TRACE or parent_id == _NO_SPAN:
         return None
     return trace_id.decode(), parent_id.decode(), bool(int(flags, 16) & 1)
 

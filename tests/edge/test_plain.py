@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.edge.head import HeadReader
 from gateway.edge.limits import EdgeLimits
-from gateway.edge.plain import PlainHead
+from gateway.edge.plain import PlainReader
 from gateway.edge.remembered import ENTRIES
 from gateway.errors import Refused
 from tests.edge.test_head import MALFORMED, head
@@ -33,8 +33,8 @@ READERS = HeadReader(), HeadReader()
 def agree(data: bytes, limits: EdgeLimits = LIMITS) -> bool:
     """Was the head plain? If so, it meant the same to the reader of all the others."""
     reader, exact = READERS
-    if not PlainHead().read(data, limits):
-        assert not reader._plain.read(data, limits)
+    if not PlainReader().read_plain(data, limits):
+        assert not reader.read_plain(data, limits)
         return False
     reader.read(data, limits)
     exact._read_any(data, limits)
@@ -114,10 +114,10 @@ def test_no_caller_changes_what_the_next_one_sends() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    plain = PlainHead()
+    plain = PlainReader()
     for number in range(3 * ENTRIES):
-        assert plain.read(head(b"X-%d: 1" % number, line=b"GET /%d HTTP/1.1" % number), LIMITS)
-        assert plain.asked == ("GET", f"/{number}", "")
+        assert plain.read_plain(head(b"X-%d: 1" % number, line=b"GET /%d HTTP/1.1" % number), LIMITS)
+        assert plain.path == f"/{number}"
     assert len(plain._fields) <= ENTRIES
     assert len(plain._requests) <= ENTRIES
 
