@@ -28,7 +28,7 @@ def parse_traceparent(value: bytes) -> tuple[str, str, bool] | None:
     version, trace_id, parent_id, flags, more = match.groups()
     if version == b"ff" or (more and version == b"00") or trace_id == _NO_TRACE or parent_id == _NO_SPAN:
         return None
-    return trace_id.decode(), parent_id.decode(), bool(int(flags, 16) & 1)
+    return trace_id.decode(), parent_id.decode(), flags[1] in b"13579bdf"
 
 
 def parse_tracestate(values: list[bytes]) -> str:
