@@ -27,7 +27,7 @@ class Traefik:
     title = "Traefik"
     traces = True
     guards = True
-    note = "the API key is a routing rule, for want of a policy"
+    note = "no retry of a 503 (it would buffer every body, at thrice the cost); the API key is a routing rule"
     additions: tuple[str, ...] = ()
 
     def start(self, setting: Setting) -> Process:
@@ -74,7 +74,7 @@ def _dynamic(origin_port: int) -> dict[str, Any]:
                 "expression": "NetworkErrorRatio() > 0.5 || ResponseCodeRatio(500, 600, 0, 600) > 0.5"
             }
         },
-        "again": {"retry": {"attempts": 2, "initialInterval": "50ms", "status": ["503"]}},
+        "again": {"retry": {"attempts": 2, "initialInterval": "50ms"}},
         "keyless": {"headers": {"customRequestHeaders": {"X-Api-Key": ""}}},
     }
     return {

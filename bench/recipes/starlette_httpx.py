@@ -1,6 +1,6 @@
 """The usual recipe: Starlette under uvicorn, a middleware class per policy, one shared `httpx.AsyncClient`.
 
-It follows the documentation of each of its packages, pool sizes and batched spans included.
+It follows the documentation of each of its packages, batched spans included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bench.recipes.breaker import Breaker
-from bench.recipes.settings import CONNECT_SECONDS, HOP_BY_HOP, KEPT, RATE, TIMEOUT_SECONDS, Settings
+from bench.recipes.settings import CONNECT_SECONDS, HOP_BY_HOP, RATE, TIMEOUT_SECONDS, Settings
 from bench.recipes.tracing import tracer
 
 Next = Callable[[Request], Awaitable[Response]]
@@ -114,9 +114,8 @@ class Forward:
         self._spans = spans
         self._breaker = Breaker()
         self.client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=KEPT, max_keepalive_connections=KEPT),
-        )
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
+        )  # its own limits, of 100 connections and 20 idle ones: it gets slower with more, not faster
         self.client.headers.clear()  # what callers did not say is not said for them
 
     async def __call__(self, request: Request) -> Response:
