@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 REDACTED = "REDACTED"
@@ -19,6 +20,7 @@ _PARTS = (
 _PARAMETER = re.compile(r"([^&;=]+)=([^&;]*)")
 
 
+@lru_cache(1024)
 def is_secret(name: str) -> bool:
     """Does a parameter of this name hold a secret? Case, `-`, `_` and percent-encoding make no difference."""
     bare = re.sub(r"[^a-z0-9]", "", unquote_plus(name).lower())

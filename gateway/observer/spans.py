@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 from gateway.observer.call import Call
 from gateway.observer.redaction import redact_query, redact_target
-from gateway.record import AttemptRecord
+from gateway.observer.stays import Stay, stays
+from gateway.record import AttemptRecord, Record
 
-SLOW_POLICY_NS = 100_000
-"""A policy that held the call up for longer gets a span even where it decided nothing."""
 MEMO_LIMIT = 4096
 ATTRIBUTES_LIMIT = 64
 """Of those that policies noted; the conventions allow 128 in all."""
@@ -61,34 +60,25 @@ class SpanMaker:
     def spans(self, call: Call) -> list[Span]:
         """All spans of one call, the SERVER span first."""
         spans = [self.server(call)]
-        if call.record.decisions or call.record.marks:
-            spans += self.policies(call)
+        for count, stay in enumerate(stays(call.record, call.route.policies)):
+            spans.append(policy_span(call, stay, count))
         for count, attempt in enumerate(call.attempts):
             spans.append(self.client(call, attempt, count))
         return spans
 
     def server(self, call: Call) -> Span:
+        """The SERVER span."""
         record, route = call.record, call.route
         method = record.method if record.method in METHODS else "_OTHER"
         attributes: dict[str, Value] = {
             "http.request.method": method,
             "url.path": record.path,
-            "url.scheme": record.scheme,
-            "client.address": record.client,
-            "network.peer.address": record.peer,
-            "network.protocol.version": record.http_version,
+            **self.caller(record),
         }
         if method == "_OTHER":
             attributes["http.request.method_original"] = record.method
         if record.query:
             attributes["url.query"] = redact_query(record.query, route.secrets)
-        if record.authority:
-            host, port = self._address(record.authority, record.scheme)
-            attributes["server.address"] = host
-            if port:
-                attributes["server.port"] = port
-        if record.user_agent:
-            attributes["user_agent.original"] = record.user_agent
         if record.status:
             attributes["http.response.status_code"] = record.status
         if route.name:
@@ -139,7 +129,25 @@ class SpanMaker:
             bool(record.parent_id) and "gateway.background" not in record.attributes,
         )
 
+    def caller(self, record: Record) -> dict[str, Value]:
+        """What the SERVER span says of who called whom, and how."""
+        attributes: dict[str, Value] = {
+            "url.scheme": record.scheme,
+            "client.address": record.client,
+            "network.peer.address": record.peer,
+            "network.protocol.version": record.http_version,
+        }
+        if record.authority:
+            host, port = self._address(record.authority, record.scheme)
+            attributes["server.address"] = host
+            if port:
+                attributes["server.port"] = port
+        if record.user_agent:
+            attributes["user_agent.original"] = record.user_agent
+        return attributes
+
     def client(self, call: Call, attempt: AttemptRecord, count: int) -> Span:
+        """The CLIENT span of the call's `count`-th attempt."""
         record, anchor = call.record, call.anchor_ns
         method = record.method if record.method in METHODS else "_OTHER"
         host, port = self._address(attempt.target, "")
@@ -182,32 +190,6 @@ class SpanMaker:
             record.tracestate,
         )
 
-    def policies(self, call: Call) -> list[Span]:
-        record = call.record
-        marks, attempts = record.marks, record.attempts
-        if not record.decisions and len(attempts) == 1 and attempts[0][2] - marks[1] <= SLOW_POLICY_NS:
-            return []  # the common case: all policies together were quick
-        names = call.route.policies
-        decided: dict[str, list[tuple[str, str]]] = {}
-        for policy, decision, detail in record.decisions:
-            decided.setdefault(policy, []).append((decision, detail))
-        ends = [*marks[3::2], record.ended_ns]
-        starts = [attempt[2] for attempt in attempts]
-        spans: list[Span] = []
-        for at in range(0, len(marks) - 1, 2):
-            index, entered = marks[at], marks[at + 1]
-            left = ends[at // 2]
-            for started in starts:  # forwarded to the upstream before the next policy was entered
-                if entered <= started < left:
-                    left = started
-            name = names[index] if index < len(names) else str(index)
-            decisions = decided.pop(name, None)
-            if decisions is not None or left - entered > SLOW_POLICY_NS:
-                spans.append(_policy(call, len(spans), name, (entered, max(entered, left)), decisions or []))
-        for name, decisions in decided.items():  # decided by something that no mark tells of
-            spans.append(_policy(call, len(spans), name, (record.received_ns,) * 2, decisions))
-        return spans
-
     def _address(self, authority: str, scheme: str) -> tuple[str, int]:
         key = (authority, scheme)
         known = self._authorities.get(key)
@@ -223,30 +205,29 @@ class SpanMaker:
         return known
 
 
-def _policy(
-    call: Call, count: int, name: str, stay_ns: tuple[int, int], decisions: list[tuple[str, str]]
-) -> Span:
+def policy_span(call: Call, stay: Stay, count: int) -> Span:
+    """The span of the call's `count`-th stay."""
     record = call.record
-    attributes: dict[str, Value] = {"gateway.policy": name}
-    if decisions:
-        attributes["gateway.decision"] = ", ".join(decision for decision, _ in decisions)
-        details = ", ".join(detail for _, detail in decisions if detail)
+    attributes: dict[str, Value] = {"gateway.policy": stay.policy}
+    if stay.decisions:
+        attributes["gateway.decision"] = ", ".join(decision for decision, _ in stay.decisions)
+        details = ", ".join(detail for _, detail in stay.decisions if detail)
         if details:
             attributes["gateway.detail"] = details
     return Span(
         record.trace_id,
-        _derived_id(record.span_id, count),
+        f"{derived_id(record.span_id, count):016x}",
         record.span_id,
-        f"policy {name}",
+        f"policy {stay.policy}",
         Kind.INTERNAL,
-        stay_ns[0] + call.anchor_ns,
-        stay_ns[1] + call.anchor_ns,
+        stay.entered_ns + call.anchor_ns,
+        stay.left_ns + call.anchor_ns,
         attributes,
         tracestate=record.tracestate,
     )
 
 
-def _derived_id(span_id: str, count: int) -> str:
+def derived_id(span_id: str, count: int) -> int:
     """An id for the call's `count`-th policy span: the same whenever the spans are made again."""
     mixed = (int(span_id or "0", 16) ^ 0x9E37_79B9_7F4A_7C15 * (count + 1)) & 0xFFFF_FFFF_FFFF_FFFF
-    return f"{mixed or 1:016x}"
+    return mixed or 1

@@ -12,30 +12,40 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.observer.call import Call
-from gateway.observer.otlp import Encoder, constant, key_value, text, varint
+from gateway.observer.otlp import Encoder, constant, key_value, text, text_attribute, varint
 from gateway.observer.redaction import redact_query, redact_target
-from gateway.observer.spans import METHODS, SLOW_POLICY_NS, SpanMaker
-from gateway.record import AttemptRecord, Record, RouteEntry
+from gateway.observer.spans import METHODS, SpanMaker, derived_id, policy_span
+from gateway.observer.stays import SLOW_POLICY_NS, Stay, stays
+from gateway.record import NO_ROUTE, AttemptRecord, Record, RouteEntry
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 KINDS_LIMIT = 16_384
 """Kinds of calls and attempts remembered: some per route in use."""
-TEXTS_LIMIT = 1024
-"""Paths, URLs and callers remembered, of each; callers choose them."""
+TEXTS_LIMIT = 4096
+"""Paths, URLs, callers and the like remembered, of each; callers choose them."""
+TEXT_BYTES = 512
+"""What takes more is encoded anew each time."""
 
 _FIELDS = {name: at for at, name in enumerate(Record._fields)}
 _METHOD, _TARGET, _STATE = _FIELDS["method"], _FIELDS["target"], _FIELDS["tracestate"]
-_ATTEMPTS = _FIELDS["attempts"]
+_ATTEMPTS, _SPAN_TEXT = _FIELDS["attempts"], _FIELDS["span_id"]
+_ENDED = slice(_FIELDS["outcome"], _FIELDS["cache"] + 1)
 _CALLER = slice(_FIELDS["scheme"], _FIELDS["user_agent"] + 1)
-_CALLER_SAYS = frozenset({
-    "url.scheme", "client.address", "network.peer.address", "network.protocol.version", "server.address",
-    "server.port", "user_agent.original",
-})  # fmt: skip
+_CALLER_SAYS = {
+    key: text_attribute(key)
+    for key in (
+        "url.scheme", "client.address", "network.peer.address", "network.protocol.version", "server.address",
+        "server.port", "user_agent.original",
+    )
+}  # fmt: skip
 _SIZES = {"gateway.request.bytes", "gateway.response.bytes"}
-_VARIES = _CALLER_SAYS | _SIZES | {"url.path", "url.query", "gateway.upstream_ms"}
+_VARIES = _CALLER_SAYS.keys() | _SIZES | {"url.path", "url.query", "gateway.upstream_ms"}
 _ATTEMPT_VARIES = _SIZES | {"url.full", "gateway.connect_ms", "gateway.first_byte_ms"}
+
+
+_PATH, _QUERY, _URL = text_attribute("url.path"), text_attribute("url.query"), text_attribute("url.full")
 
 
 def _double(key: str) -> bytes:
@@ -49,6 +59,7 @@ _CONNECT_MS, _FIRST_BYTE_MS = _double("gateway.connect_ms"), _double("gateway.fi
 _UNFORWARDED = struct.Struct("<H16sH8sBQBQ")
 _FORWARDED = struct.Struct(f"<H16sH8sBQBQ{len(_UPSTREAM_MS)}sd")
 _CLIENT = struct.Struct(f"<18sH8sH8sBQBQ{len(_CONNECT_MS)}sd{len(_FIRST_BYTE_MS)}sd")
+_POLICY = struct.Struct("<18sH8sH8sBQBQ")
 _TRACE, _SPAN, _PARENT, _START, _END = 0x100A, 0x0812, 0x0822, 0x39, 0x41
 _TRACE_ID, _SPAN_ID = slice(18), slice(20, 28)
 """Of what is packed for a SERVER span: the trace's id with its tag, the span's without."""
@@ -66,6 +77,9 @@ class Place(NamedTuple):
     worker: int
 
 
+_NOWHERE = Place(0, NO_ROUTE, 0)
+
+
 class Templates:
     """Encodes calls; remembers what calls of a kind have in common."""
 
@@ -76,6 +90,7 @@ class Templates:
         self._servers: dict[tuple[Any, ...], bytes] = {}
         self._clients: dict[tuple[Any, ...], bytes] = {}
         self._callers: dict[tuple[Any, ...], bytes] = {}
+        self._policies: dict[tuple[Any, ...], bytes] = {}
         self._paths: dict[str, bytes] = {}
         self._urls: dict[str, bytes] = {}
         self._sizes: dict[tuple[int, int], bytes] = {}
@@ -93,20 +108,18 @@ class Templates:
         """All spans of a call as fields 2 of ScopeSpans, and how many they are. ValueError for odd ids."""
         (
             _, received_ns, ended_ns, method, path, query, _, _, _, _, _, _, _, trace_id, span_id, parent_id,
-            tracestate, _, status, request_bytes, response_bytes, outcome, code, native_code, _, consumer,
-            credential, cache, attempts, marks, decisions, attributes,
+            tracestate, _, status, request_bytes, response_bytes, _, _, _, _, _, _, _, attempts, marks,
+            decisions, attributes,
         ) = record  # fmt: skip
-        if attributes or native_code or method not in METHODS:
+        if attributes or method not in METHODS:
             made = self._maker.spans(_call(record, place, anchor_ns))
             return self._encoder.spans(made), len(made)
 
         count = len(attempts)
-        kind = (
-            place.number, method, status, outcome, code, consumer, credential, cache, count,
-            attempts[-1][0] if count else "", not parent_id,
-        )  # fmt: skip
+        origin = attempts[-1][0] if count else ""
+        kind = place.number, method, status, count, origin, not parent_id, record[_ENDED]
         common = self._servers.get(kind) or self._server(kind, record, place)
-        caller = self._callers.get(record[_CALLER]) or self._caller(record, place)
+        caller = self._callers.get(record[_CALLER]) or self._caller(record)
         location = self._paths.get(path) or self._path(path)
         sizes = self._sizes.get((request_bytes, response_bytes)) or self._size(
             (request_bytes, response_bytes)
@@ -128,7 +141,7 @@ class Templates:
         if parent_id:
             extra += b"\x22\x08" + bytes.fromhex(parent_id)
         if query:
-            extra += key_value(b"\x4a", "url.query", redact_query(query, place.route.secrets))
+            extra += _QUERY(redact_query(query, place.route.secrets))
         length = len(packed) + len(common) + len(caller) + len(location) + len(sizes) + len(extra)
         encoded = [
             _HEADS[length] if length < 4096 else b"\x12" + varint(length),
@@ -136,9 +149,10 @@ class Templates:
         ]  # fmt: skip
         spans = 1 + count
         if decisions or (marks and (count != 1 or attempts[0][2] - marks[1] > SLOW_POLICY_NS)):
-            made = self._maker.policies(_call(record, place, anchor_ns))
-            encoded.append(self._encoder.spans(made))
-            spans += len(made)
+            stayed = stays(record, place.route.policies)
+            for number, stay in enumerate(stayed):
+                encoded += self._policy(record, stay, number, anchor_ns, packed)
+            spans += len(stayed)
         for number in range(count):
             encoded += self._attempt(record, number, place, anchor_ns, packed)
         return b"".join(encoded), spans
@@ -152,14 +166,14 @@ class Templates:
             origin, span_id, started_ns, connected_ns, head_ns, ended_ns, status, error, sent, reused,
             request_bytes, response_bytes,
         ) = attempt  # fmt: skip
-        if not connected_ns or not head_ns:
+        if not connected_ns or not head_ns:  # it failed early
             call = _call(record, place, anchor_ns)
             return (self._encoder.span(self._maker.client(call, AttemptRecord._make(attempt), number)),)
         kind = place.number, record[_METHOD], origin, status, error, sent, reused, number
         common = self._clients.get(kind) or self._client(kind, record, place)
         url = origin + record[_TARGET]
         if "?" in url:
-            location = key_value(b"\x4a", "url.full", redact_target(url, place.route.secrets))
+            location = _URL(redact_target(url, place.route.secrets))
         else:
             location = self._urls.get(url) or self._url(url)
         sizes = self._sizes.get((request_bytes, response_bytes)) or self._size(
@@ -175,6 +189,19 @@ class Templates:
         head = _HEADS[length] if length < 4096 else b"\x12" + varint(length)
         return head, packed, common, location, sizes, state
 
+    def _policy(
+        self, record: tuple[Any, ...], stay: Stay, number: int, anchor_ns: int, server: bytes
+    ) -> tuple[bytes, ...]:
+        """The span of the call's stay of that number, in pieces."""
+        common = self._policies.get(stay[::3]) or self._decided(stay, record)
+        span = derived_id(record[_SPAN_TEXT], number).to_bytes(8)
+        packed = _POLICY.pack(
+            server[_TRACE_ID], _SPAN, span, _PARENT, server[_SPAN_ID],
+            _START, stay.entered_ns + anchor_ns, _END, stay.left_ns + anchor_ns,
+        )  # fmt: skip
+        state = text(b"\x1a", record[_STATE]) if record[_STATE] else b""
+        return b"\x12" + varint(len(packed) + len(common) + len(state)), packed, common, state
+
     # What is not remembered yet.
 
     def _server(self, kind: tuple[Any, ...], record: tuple[Any, ...], place: Place) -> bytes:
@@ -186,25 +213,37 @@ class Templates:
         span = self._maker.client(call, call.attempts[number], number)
         return _remember(self._clients, kind, constant(span, _ATTEMPT_VARIES), KINDS_LIMIT)
 
-    def _caller(self, record: tuple[Any, ...], place: Place) -> bytes:
-        said = self._maker.server(_call(record, place)).attributes.items()
-        encoded = b"".join([key_value(b"\x4a", key, value) for key, value in said if key in _CALLER_SAYS])
-        return _remember(self._callers, record[_CALLER], encoded, TEXTS_LIMIT)
+    def _caller(self, record: tuple[Any, ...]) -> bytes:
+        encoded = b"".join(
+            [
+                _CALLER_SAYS[key](value) if isinstance(value, str) else key_value(b"\x4a", key, value)
+                for key, value in self._maker.caller(Record._make(record)).items()
+            ]
+        )
+        return _remember_text(self._callers, record[_CALLER], encoded)
+
+    def _decided(self, stay: Stay, record: tuple[Any, ...]) -> bytes:
+        span = policy_span(_call(record, _NOWHERE), stay, 0)
+        return _remember_text(self._policies, stay[::3], constant(span))
 
     def _path(self, path: str) -> bytes:
-        return _remember(self._paths, path, key_value(b"\x4a", "url.path", path), TEXTS_LIMIT)
+        return _remember_text(self._paths, path, _PATH(path))
 
     def _url(self, url: str) -> bytes:
-        return _remember(self._urls, url, key_value(b"\x4a", "url.full", url), TEXTS_LIMIT)
+        return _remember_text(self._urls, url, _URL(url))
 
     def _size(self, sizes: tuple[int, int]) -> bytes:
         encoded = key_value(b"\x4a", "gateway.request.bytes", sizes[0])
         encoded += key_value(b"\x4a", "gateway.response.bytes", sizes[1])
-        return _remember(self._sizes, sizes, encoded, TEXTS_LIMIT)
+        return _remember_text(self._sizes, sizes, encoded)
 
 
 def _call(record: tuple[Any, ...], place: Place, anchor_ns: int = 0) -> Call:
     return Call(Record._make(record), place.route, anchor_ns, place.worker, 0)
+
+
+def _remember_text(known: dict[K, bytes], key: K, encoded: bytes) -> bytes:
+    return encoded if len(encoded) > TEXT_BYTES else _remember(known, key, encoded, TEXTS_LIMIT)
 
 
 def _remember(known: dict[K, V], key: K, value: V, limit: int) -> V:
