@@ -6,7 +6,7 @@ The request's bytes come on standard input; what is printed is a `bench.load.Lat
 
 A timer of the kernel's wakes the client for each call; it goes out on the connection that has been free the
 longest. When none is free it waits for one, and its time runs all the same: from when it was due. One thread,
-one epoll and no event loop: a call costs some 15 microseconds of a core that origin and sink need too.
+one epoll and no event loop: a call costs some 30 microseconds of a core that origin and sink need too.
 """
 
 from __future__ import annotations
