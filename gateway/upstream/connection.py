@@ -65,9 +65,9 @@ class Connection(asyncio.Protocol):
         """Nothing arrived since the last answer: no end, no stray byte that the loop has not seen yet."""
         return not self.closed and not self._transport.is_closing() and not self._poll.poll(0)
 
-    def rest(self, until: float) -> None:
-        """Wait in the pool, at most until `until`."""
-        self._deadlines.begin(response=NEVER, total=until)
+    def rest(self, seconds: float) -> None:
+        """Wait in the pool, and no longer than that."""
+        self._deadlines.begin(response=NEVER, total=self._loop.time() + seconds)
 
     def send(
         self,
@@ -273,7 +273,10 @@ class Connection(asyncio.Protocol):
             return
         attempt.ended_ns = now_ns
         good = reader.keep_alive and not reader.dirty and self._pump is None and self._writable is None
-        self._end_call()
+        if stream is None and self._pump is None:
+            self._attempt = self._waiter = None
+        else:
+            self._end_call()
         if stream is not None:
             stream.end()
         if good and not self.closed and not self._transport.is_closing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from time import perf_counter_ns
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ class Http1Sender:
         self._connect_s, self._total_s = config.timeout.connect, config.timeout.total
         self._pool_config = config.pool
         self._plain = PlainAnswers()
+        self._time: Callable[[], float] | None = None
         self._pool = self._make_pool(context)
         self._identities: dict[ssl.SSLContext, Pool] = {}
 
@@ -44,7 +46,10 @@ class Http1Sender:
         body = exchange.body
         length = len(body) if isinstance(body, bytes) else announced_length(exchange)
         head = request_head(exchange, attempt.span_id, prefix=self._prefix, host=self._host, length=length)
-        now = asyncio.get_running_loop().time()
+        time = self._time
+        if time is None:  # calls come from one loop; asking for it is a system call
+            time = self._time = asyncio.get_running_loop().time
+        now = time()
         total_at = now + self._total_s
         if exchange.deadline is not None and exchange.deadline < total_at:
             total_at = exchange.deadline
@@ -59,7 +64,7 @@ class Http1Sender:
         if connection is None:
             until = min(now + self._connect_s, total_at)
             connection = await (pool.acquire_new(until) if fresh else pool.acquire(until))
-            now = asyncio.get_running_loop().time()
+            now = time()
         attempt.connected_ns = perf_counter_ns()
         attempt.reused = connection.calls > 0
         route = exchange.route

@@ -18,6 +18,9 @@ _LINE_LIMIT = 128
 """Bytes of a line at most that is worth remembering."""
 _LINES_LIMIT = 256
 """Lines remembered at most: about 100 KiB."""
+_KEPT_HEAD_LIMIT = 1024
+_HEADS_LIMIT = 64
+"""Whole heads remembered at most: another 100 KiB."""
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\x20-\x7e]*")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?)")
@@ -36,18 +39,33 @@ T = TypeVar("T")
 
 
 class PlainAnswers:
-    """Reads plain answers, and remembers the lines it met: an upstream says the same ones again and again."""
+    """Reads plain answers, and remembers what it met, since an upstream says the same again and again.
 
-    __slots__ = ("_headers", "_statuses")
+    Whole heads first (nothing but the second of `date` tells most of them apart), then lines.
+    """
+
+    __slots__ = ("_headers", "_heads", "_statuses")
 
     def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[int, Headers, bytes]] = {}
         self._statuses: dict[bytes, int] = {}
         self._headers: dict[bytes, tuple[bytes, bytes]] = {}
 
     def read(self, data: bytes) -> tuple[int, Headers, bytes, bytes] | None:
         """(status, end-to-end headers, value of content-length, body), or None: llhttp has to tell."""
         head, end, body = data.partition(b"\r\n\r\n")
-        if not end or len(head) > _HEAD_LIMIT:
+        if not end:
+            return None
+        found = self._heads.get(head) or self._read_head(head)
+        if found is None:
+            return None
+        status, headers, length = found
+        if length != b"%d" % len(body):
+            return None
+        return status, headers.copy(), length, body
+
+    def _read_head(self, head: bytes) -> tuple[int, Headers, bytes] | None:
+        if len(head) > _HEAD_LIMIT:
             return None
         lines = head.split(b"\r\n")
         first = lines[0]
@@ -69,16 +87,18 @@ class PlainAnswers:
                 length = item[1]
             elif name:
                 headers.append(item)
-        if length != b"%d" % len(body):
-            return None
-        return status, headers, length, body
+        found = status, headers, length
+        if len(head) <= _KEPT_HEAD_LIMIT:
+            _remember(self._heads, head, found, _HEADS_LIMIT)
+        return found
 
     def _learn_status(self, line: bytes) -> int:
         match = _STATUS.fullmatch(line)
         if match is None or match[1] in _BODILESS:
             return 0
         status = int(match[1])
-        _remember(self._statuses, line, status)
+        if len(line) <= _LINE_LIMIT:
+            _remember(self._statuses, line, status, _LINES_LIMIT)
         return status
 
     def _learn_header(self, line: bytes) -> tuple[bytes, bytes] | None:
@@ -95,12 +115,12 @@ class PlainAnswers:
             item = _NOTHING
         elif name in _LEFT_ALONE or name == b"connection":
             return None
-        _remember(self._headers, line, item)
+        if len(line) <= _LINE_LIMIT:
+            _remember(self._headers, line, item, _LINES_LIMIT)
         return item
 
 
-def _remember(known: dict[bytes, T], line: bytes, meaning: T) -> None:
-    if len(line) <= _LINE_LIMIT:
-        if len(known) >= _LINES_LIMIT:
-            known.clear()
-        known[line] = meaning
+def _remember(known: dict[bytes, T], text: bytes, meaning: T, most: int) -> None:
+    if len(known) >= most:
+        known.clear()
+    known[text] = meaning

@@ -120,7 +120,7 @@ class Pool:
     def _pass_on(self, connection: Connection | None) -> None:
         """A taken place is free, with its connection where that still stands: the first in line gets it."""
         if connection is not None:
-            connection.rest(asyncio.get_running_loop().time() + self._idle_timeout)
+            connection.rest(self._idle_timeout)
         while self._line:
             place = self._line.popleft()
             if not place.done():
@@ -137,7 +137,12 @@ class Pool:
 
     def released(self, connection: Connection) -> None:
         """A call ended, and its connection is good for another."""
-        self._pass_on(connection)
+        if self._line or self._closing:
+            self._pass_on(connection)
+            return
+        connection.rest(self._idle_timeout)
+        self._taken -= 1
+        self._idle.append(connection)
 
     def closed(self, connection: Connection) -> None:
         """A connection ended."""

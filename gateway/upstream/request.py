@@ -80,9 +80,8 @@ def request_head(exchange: Exchange, span_id: str, *, prefix: str, host: str, le
     if exchange.upgrade:
         ours += "connection: Upgrade\r\nupgrade: websocket\r\n"
         ends += 2
-    lines.insert(0, start.encode("latin-1", "replace"))
-    lines.append((ours + "\r\n").encode("latin-1", "replace"))
-    head = b"".join(lines)
+    ours += "\r\n"
+    head = b"".join((start.encode("latin-1", "replace"), *lines, ours.encode("latin-1", "replace")))
     # Whatever a policy or a caller put into a value: it ends no line, and begins no second request.
     if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head or start.count(" ") != 3:
         raise Refused("BAD_REQUEST", "The target or a header holds a line break, a NUL or a space")

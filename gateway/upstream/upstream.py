@@ -12,7 +12,7 @@ from typing import Protocol
 from gateway.control import ControlClient
 from gateway.errors import UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, observe
 from gateway.stream import Stream
 from gateway.upstream.balancing import Candidate, choose
 from gateway.upstream.control import HttpxControlClient
@@ -88,8 +88,7 @@ class Upstream:
         )
         self._seconds = metrics.histogram(
             "gateway_upstream_seconds", "From the start of a try to the head of its answer", ("upstream",)
-        )
-        self._labels = (name,)
+        ).counts((name,))
         self._watch(metrics)
         self._own_control: HttpxControlClient | None = None
         self._control = control
@@ -139,7 +138,7 @@ class Upstream:
                 target.active -= 1
             target.health.connected()
             self._attempts.add(target.answered[attempt.status // 100])
-            self._seconds.observe((attempt.head_ns - attempt.started_ns) / 1e9, self._labels)
+            observe(self._seconds, (attempt.head_ns - attempt.started_ns) / 1e9)
             return response
 
     def _choose(self, exchange: Exchange) -> Target:

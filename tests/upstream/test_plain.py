@@ -97,6 +97,17 @@ def test_it_remembers_no_more_than_it_may() -> None:
     assert plain.read(PLAIN.replace(b"slots", b"s" * 1_000)) is not None
     assert all(0 < len(known) <= 256 for known in (plain._headers, plain._statuses))
     assert max(map(len, plain._headers)) <= 128
+    assert 0 < len(plain._heads) <= 64
+    assert max(map(len, plain._heads)) <= 1024
+
+
+def test_what_it_remembers_is_nobodys_to_change() -> None:
+    plain = PlainAnswers()
+    for _ in range(3):
+        found = plain.read(PLAIN)
+        assert found is not None
+        assert len(found[1]) == 2
+        found[1].append((b"set-cookie", b"of one caller"))
 
 
 def test_after_a_plain_answer_llhttp_begins_clean_and_the_other_way_round() -> None:
