@@ -127,7 +127,11 @@ class Circuit:
             self._judge(failed)
 
     def _judge(self, failed: bool) -> None:
-        settings, now = self._settings, self._now()
+        settings = self._settings
+        if not failed and settings.failure_rate is None:
+            self._streak.clear()
+            return
+        now = self._now()
         if settings.failure_rate is not None:
             self._counts.add(now, failed=failed)
         if not failed:

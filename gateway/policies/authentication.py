@@ -119,11 +119,10 @@ class Gate:
 
     def __call__(self, exchange: Exchange, forward: Forward) -> Awaitable[Response]:
         try:
-            shown = self._shown(exchange)
-            found, known = self._find(shown)
+            proof, known = self._find(exchange)
             if not known:
-                return self._ask(exchange, forward, shown)
-            self._admit(exchange, found)
+                return self._ask(exchange, forward)
+            self._admit(exchange, proof)
         except Refused as refusal:
             self._tell(exchange, refusal)
             raise
@@ -131,9 +130,9 @@ class Gate:
             hide(exchange, self._hide)
         return forward(exchange)
 
-    async def _ask(self, exchange: Exchange, forward: Forward, shown: list[tuple[Scheme, bytes]]) -> Response:
+    async def _ask(self, exchange: Exchange, forward: Forward) -> Response:
         try:
-            self._admit(exchange, await self._prove(shown))
+            self._admit(exchange, await self._prove(exchange))
         except Refused as refusal:
             self._tell(exchange, refusal)
             raise
@@ -141,59 +140,55 @@ class Gate:
             hide(exchange, self._hide)
         return await forward(exchange)
 
-    def _find(self, shown: list[tuple[Scheme, bytes]]) -> tuple[Proof | None, bool]:
+    def _find(self, exchange: Exchange) -> tuple[Proof | None, bool]:
         """(whose credentials they are, whether that is known without asking)."""
         proof: Proof | None = None
-        for scheme, credential in shown:
+        for scheme in self._schemes:
+            credential = scheme.shown(exchange)
+            if credential is None:
+                continue
             try:
                 found = scheme.find(credential)
             except InvalidCredential as error:
                 raise self._unauthenticated(str(error)) from None
             if found is None:
                 return None, False
-            proof = self._agree(proof, found)
+            proof = found if proof is None else self._agree(proof, found)
         return proof, True
 
-    async def _prove(self, shown: list[tuple[Scheme, bytes]]) -> Proof | None:
+    async def _prove(self, exchange: Exchange) -> Proof | None:
         proof: Proof | None = None
-        for scheme, credential in shown:
+        for scheme in self._schemes:
+            credential = scheme.shown(exchange)
+            if credential is None:
+                continue
             try:
                 found = scheme.find(credential) or await scheme.ask(credential)
             except InvalidCredential as error:
                 raise self._unauthenticated(str(error)) from None
-            proof = self._agree(proof, found)
+            proof = found if proof is None else self._agree(proof, found)
         return proof
 
     async def watch(self, exchange: Exchange, forward: Forward) -> Response:
         """In shadow: finds out who calls and takes nothing away, the call passes as if unasked."""
         try:
-            self._admit(exchange, await self._prove(self._shown(exchange)))
+            self._admit(exchange, await self._prove(exchange))
         except Refused as refusal:
             self._tell(exchange, refusal, "would_refuse")
         return await forward(exchange)
 
     def foresee(self, exchange: Exchange) -> str:
         """What it would decide without asking anybody. Refused where it would refuse."""
-        shown = self._shown(exchange)
-        proof, known = self._find(shown)
+        proof, known = self._find(exchange)
         if not known:
-            return f"would ask {next(scheme.asks for scheme, _ in shown if scheme.asks)} about the token"
+            asked = next(scheme.asks for scheme in self._schemes if scheme.asks and scheme.shown(exchange))
+            return f"would ask {asked} about the token"
         self._admit(exchange, proof)
         assert exchange.consumer is not None
         return f"knows {exchange.consumer.name} by {exchange.credential}"
 
-    def _shown(self, exchange: Exchange) -> list[tuple[Scheme, bytes]]:
-        shown = []
-        for scheme in self._schemes:
-            credential = scheme.shown(exchange)
-            if credential is not None:
-                shown.append((scheme, credential))
-        return shown
-
-    def _agree(self, proof: Proof | None, found: Proof) -> Proof:
+    def _agree(self, proof: Proof, found: Proof) -> Proof:
         """Every credential shown must be good, and all of one consumer; the first is the one named."""
-        if proof is None:
-            return found
         if proof[0] != found[0]:
             raise self._unauthenticated("the credentials belong to different consumers")
         return proof

@@ -13,6 +13,7 @@ from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.units import Duration, Percent, format_duration
 
+NEVER = float("inf")
 _NO_VERDICT = frozenset({"stale", "cancelled"})
 """`UpstreamError.reason` and `Attempt.error` that do not speak of the upstream's health."""
 
@@ -135,7 +136,7 @@ class _PerUpstream:
         self._circuit = circuits.of("")
         self._upstream = circuits.upstream
         self._now = services.clock.now
-        self._slow = float("inf") if config.slow_call is None else config.slow_call
+        self._slow = NEVER if config.slow_call is None else config.slow_call
         self._shadow = config.mode == "shadow"
         self._endless = services.route.stream
 
@@ -153,7 +154,7 @@ class _PerUpstream:
                 retry_after=circuit.seconds_to_probe(),
             )
         admission = _Admission(circuit, generation)
-        started = self._now()
+        started = 0.0 if self._slow == NEVER else self._now()
         try:
             response = await forward(exchange)
         except UpstreamError as error:
@@ -162,7 +163,8 @@ class _PerUpstream:
         except BaseException:
             admission.neutral()
             raise
-        admission.answered(response, slow=self._now() - started >= self._slow, endless=self._endless)
+        slow = self._slow != NEVER and self._now() - started >= self._slow
+        admission.answered(response, slow=slow, endless=self._endless)
         return response
 
 
@@ -172,7 +174,7 @@ class _PerTarget:
     def __init__(self, config: CircuitBreakerConfig, circuits: Circuits, services: Services) -> None:
         self._circuits = circuits
         self._now = services.clock.now
-        self._slow = float("inf") if config.slow_call is None else config.slow_call
+        self._slow = NEVER if config.slow_call is None else config.slow_call
         self._shadow = config.mode == "shadow"
         self._endless = services.route.stream
 

@@ -46,10 +46,13 @@ class _Offline:
 
 def _single(exchange: Exchange, name: bytes) -> bytes | None:
     """A header that may come once: of two, each side of us could believe another."""
-    values = [value for key, value in exchange.headers if key == name]
-    if len(values) > 1:
-        raise Refused("BAD_REQUEST", f"the header {name.decode('latin-1')} comes more than once")
-    return values[0] if values else None
+    found = None
+    for key, value in exchange.headers:
+        if key == name:
+            if found is not None:
+                raise Refused("BAD_REQUEST", f"the header {name.decode('latin-1')} comes more than once")
+            found = value
+    return found
 
 
 def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:

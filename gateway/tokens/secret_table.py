@@ -19,11 +19,14 @@ class SecretTable:
 
     def __init__(self, key: bytes) -> None:
         self._keyed = blake2b(key=key, digest_size=32)
+        """Copied for each secret, which is cheaper than to begin with the key."""
         self._owners: dict[bytes, tuple[bytes, str]] = {}
 
     def add(self, secret: bytes, owner: str) -> None:
         """Let `secret` prove `owner`. ValueError where it already proves somebody else."""
-        digest = self._digest(secret)
+        keyed = self._keyed.copy()
+        keyed.update(secret)
+        digest = keyed.digest()
         known = self._owners.setdefault(digest, (digest, owner))
         if known[1] != owner:
             raise ValueError(
@@ -32,14 +35,11 @@ class SecretTable:
 
     def find(self, secret: bytes) -> str | None:
         """Whose secret it is, None where it is nobody's."""
-        digest = self._digest(secret)
+        keyed = self._keyed.copy()
+        keyed.update(secret)
+        digest = keyed.digest()
         known = self._owners.get(digest)
         return known[1] if known is not None and compare_digest(known[0], digest) else None
-
-    def _digest(self, secret: bytes) -> bytes:
-        digest = self._keyed.copy()  # cheaper than to begin with the key each time
-        digest.update(secret)
-        return digest.digest()
 
     def __len__(self) -> int:
         return len(self._owners)
