@@ -22,34 +22,41 @@ class LineWriter:
         metrics = Metrics() if metrics is None else metrics
         self._fd = fd
         self._limit = limit
-        self._lines: deque[str] = deque()
+        self._chunks: deque[tuple[str, int]] = deque()
+        """Lines, joined, and how many they are."""
+        self._waiting = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._dropped = metrics.counter("gateway_log_lines_dropped_total", "Access log lines given up")
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
-    def write(self, line: str) -> None:
-        """Queue a line; it ends in a line feed."""
+    def write(self, *lines: str) -> None:
+        """Queue lines; each ends in a line feed."""
         with self._changed:
-            if len(self._lines) >= self._limit or self._stopping:
-                self._dropped.add()
-                return
-            self._lines.append(line)
-            if len(self._lines) == 1:
-                self._changed.notify()
+            room = 0 if self._stopping else self._limit - self._waiting
+            if len(lines) > room:
+                self._dropped.add((), len(lines) - room)
+                lines = lines[:room]
+            if lines:
+                self._chunks.append(("".join(lines), len(lines)))
+                if not self._waiting:
+                    self._changed.notify()
+                self._waiting += len(lines)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._lines or self._stopping)
-                if not self._lines:
+                self._changed.wait_for(lambda: self._chunks or self._stopping)
+                if not self._chunks:
                     return
-                batch, size = [], 0
-                while self._lines and size < BATCH_BYTES:
-                    line = self._lines.popleft()
-                    batch.append(line)
-                    size += len(line)
+                batch, size, count = [], 0, 0
+                while self._chunks and size < BATCH_BYTES:
+                    lines, among = self._chunks.popleft()
+                    batch.append(lines)
+                    size += len(lines)
+                    count += among
+                self._waiting -= count
             data = "".join(batch).encode("utf-8", "replace")
             try:
                 while data:
@@ -58,8 +65,9 @@ class LineWriter:
                 log.error("the access log ends here: %s", error)  # noqa: TRY400
                 with self._changed:
                     self._stopping = True
-                    self._dropped.add((), len(batch) + len(self._lines))
-                    self._lines.clear()
+                    self._dropped.add((), count + self._waiting)
+                    self._chunks.clear()
+                    self._waiting = 0
                 return
 
     def close(self, grace_seconds: float = 1.0) -> None:

@@ -126,13 +126,16 @@ class Observer:
             self._taken.add((), batch.count)
 
     def _log(self, calls: Calls, lines: LineWriter) -> None:
+        written = []
         for call in calls:
             try:
                 if "gateway.background" not in call.record.attributes:
-                    lines.write(self._line(call))
+                    written.append(self._line(call))
             except Exception:
                 self._failed.add()
                 log.exception(_NONSENSE)
+
+        lines.write(*written)
 
     def _export(self, calls: Calls, exporter: Exporter, templates: Templates) -> None:
         routes, anchor_ns, worker = calls.routes, calls.anchor_ns, calls.worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def printable(text: str) -> str:
@@ -19,5 +20,10 @@ def _escape(point: int) -> str:
 
 def timestamp(unix_ns: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(unix_ns // 1_000_000 / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    milliseconds = unix_ns // 1_000_000
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(16)
+def _second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")[:-6]

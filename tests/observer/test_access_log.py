@@ -71,3 +71,12 @@ def test_nothing_forges_a_line_or_steers_a_terminal(path: str, agent: str) -> No
 def test_no_line_holds_a_secret() -> None:
     call = make_call(query="hash=s3cret&a=1", target="/x?api_key=s3cret")
     assert "s3cret" not in json_line(call) + text_line(call)
+
+
+def test_calls_of_a_kind_differ_in_what_is_their_own() -> None:
+    first, second = (
+        make_call(),
+        make_call(trace_id="c" * 32, path="/x", client="192.0.2.1", ended_ns=9_123_456),
+    )
+    for call in (first, second, first):
+        assert json.loads(json_line(call)) == entry(call)

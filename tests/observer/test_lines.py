@@ -59,3 +59,16 @@ def test_a_closed_pipe_ends_the_log_and_nothing_else(caplog: pytest.LogCaptureFi
     assert "the access log ends here" in caplog.text
     writer.close()
     os.close(write)
+
+
+def test_of_lines_that_come_together_those_that_fit_are_written() -> None:
+    read, write = os.pipe()
+    metrics = Metrics()
+    writer = LineWriter(write, metrics, limit=3)
+    writer.write()
+    writer.write("a\n", "b\n", "c\n", "d\n", "e\n")
+    writer.close()
+    os.close(write)
+    with os.fdopen(read) as log:
+        assert log.read() == "a\nb\nc\n"
+    assert dropped(metrics) == 2
