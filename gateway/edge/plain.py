@@ -28,9 +28,9 @@ _TARGET = _ALPHANUMERIC + b"-._~!$&'()*+,;=:@/?%"
 _DIGITS = 15
 """Of a Content-Length; a longer one is llhttp's to judge."""
 
-_HOST, _LENGTH, _CONNECTION, _TOLD, _ODD = range(DROP + 1, DROP + 6)
-"""More kinds of field, each with its meaning: an authority; a length and its field; whether the connection is
-kept; a field of a proxy in front, or of the caller's trace; and what only llhttp should judge."""
+_HOST, _LENGTH, _CHUNKED, _CONNECTION, _TOLD, _ODD = range(DROP + 1, DROP + 7)
+"""More kinds of field, each with its meaning: an authority; a length and its field; a chunked body; whether
+the connection is kept; what a proxy in front says, or the caller of its trace; what llhttp should judge."""
 _CONNECTIONS = {b"keep-alive": True, b"close": False}
 
 
@@ -67,6 +67,8 @@ def field(line: bytes) -> tuple[int, Any]:
             return _ODD, None
     if name == b"content-length" and value.isdigit() and len(value) <= _DIGITS:
         return _LENGTH, (int(value), (name, value))
+    if name == b"transfer-encoding" and value.lower() == b"chunked":
+        return _CHUNKED, None
     if name == b"connection" and value.lower() in _CONNECTIONS:
         return _CONNECTION, _CONNECTIONS[value.lower()]
     if name in (b"traceparent", b"tracestate", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"):
@@ -116,6 +118,7 @@ class PlainReader:
         headers: Headers = []
         authority = ""
         length: tuple[int, tuple[bytes, bytes]] | None = None
+        chunked = False
         keep_alive: bool | None = None
         told: Headers = []
         for kind, meaning in map(self._fields.__getitem__, lines[1:-2]):
@@ -129,6 +132,10 @@ class PlainReader:
                 if length is not None:
                     return False
                 length = meaning
+            elif kind == _CHUNKED:
+                if chunked:
+                    return False
+                chunked = True
             elif kind == _CONNECTION:
                 if keep_alive is not None:
                     return False
@@ -137,13 +144,14 @@ class PlainReader:
                 told.append(meaning)
             elif kind == _ODD:
                 return False
-        if not authority:
+        if not authority or (chunked and length is not None):
             return False
         self.method, self.path, self.query = asked
         self.authority = authority
         self.http_version = "1.1"
         self.keep_alive = keep_alive is not False
-        self.chunked = self.expects_continue = self.upgrade = False
+        self.chunked = chunked
+        self.expects_continue = self.upgrade = False
         self.headers = headers
         if length is None:
             self.content_length = 0

@@ -59,6 +59,8 @@ def test_no_malformed_head_is_plain(data: bytes) -> None:
         head(
             b"Traceparent: a", b"traceparent: b", b"tracestate: c", b"Forwarded: for=1", b"x-forwarded-for: 1"
         ),
+        head(b"transfer-encoding: Chunked", line=b"POST / HTTP/1.1"),
+        head(b"Transfer-Encoding: chunked", b"X: y", b"Connection: close"),
         head(host=b"Games.Example.:8080"),
         head(host=b"[2001:DB8::1]"),
     ],
@@ -73,7 +75,9 @@ def test_plain_heads(data: bytes) -> None:
     [
         head(line=b"GET / HTTP/1.0"),
         head(line=b"GET http://a/ HTTP/1.1"),
-        head(b"Transfer-Encoding: chunked"),
+        head(b"Transfer-Encoding: chunked", b"Content-Length: 3"),
+        head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
+        head(b"Transfer-Encoding: gzip, chunked"),
         head(b"Expect: 100-continue"),
         head(b"Connection: X-Api-Key", b"X-Api-Key: 1"),
         head(b"Connection: upgrade", b"Upgrade: websocket"),
