@@ -7,7 +7,6 @@ the figures mean nothing. Ctrl-C ends everything that was started, and exits wit
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from bench.ladder import ladder
 from bench.latency import latency
 from bench.memory import memory
 from bench.page import publish
-from bench.processes import LOAD_CORE, StartError
+from bench.processes import LOAD_CORE, StartError, pinned
 from bench.report import failed, show
 from bench.results import Result, load
 from bench.subject import World, world
@@ -35,6 +34,8 @@ CAMPAIGNS: dict[str, Campaign] = {
     "latency": latency,
     "memory": memory,
 }
+FILE_COLUMNS = 132
+"""Width of what goes into a file or a pipe."""
 ROOT = Path(__file__).parent.parent
 
 
@@ -68,8 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         only=frozenset(filter(None, asked.only.split(","))),
         quick=asked.quick,
     )
-    signal.signal(signal.SIGTERM, _interrupted)
-    console = Console(stderr=False)
+    before = signal.signal(signal.SIGTERM, _interrupted)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=FILE_COLUMNS)
     chosen = [name for name in CAMPAIGNS if name in asked.campaigns] if asked.campaigns else list(CAMPAIGNS)
     try:
         results = run(chosen, plan, console, asked.out)
@@ -79,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         console.print(f"cannot measure: {error}", style="bold red", markup=False, highlight=False)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if "report" in asked.campaigns and not results:
         results = saved(asked.out)
     show(console, results)
@@ -91,9 +96,8 @@ def run(chosen: Sequence[str], plan: Plan, console: Console, out: Path) -> list[
     """The campaigns in turn, each saved as soon as it is through."""
     if not chosen:
         return []
-    os.sched_setaffinity(0, {LOAD_CORE})
     results = []
-    with world() as around:
+    with pinned(LOAD_CORE), world() as around:
         for name in chosen:
             results.append(CAMPAIGNS[name](around, plan, console))
             results[-1].save(out)

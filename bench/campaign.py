@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.load import LoadError
 from bench.machine import machine
 from bench.measure import Round
 from bench.processes import StartError
@@ -79,7 +80,7 @@ class Run:
         self._bar.update(self._task, description=name)
         try:
             work()
-        except (StartError, OSError) as error:
+        except (StartError, LoadError, OSError) as error:
             self.fault(f"{name}: {error}")
 
     def take(self, found: Round) -> Round:

@@ -75,6 +75,9 @@ def ratios(run: Run) -> list[Ratio | None]:
             found.append(
                 ratio(f"calls/s, {method}, against {_title(name)}", ours, theirs, must=must, aim=aim)
             )
+        for name in TARGETS:
+            used, theirs = (run.of(subject(one, method), cpu) for one in (OURS, name))
+            found.append(ratio(f"CPU per call, {method}, against {_title(name)}", used, theirs, at_most=True))
         untraced = run.of(subject(UNTRACED, method), per_second)
         costs = [1 - traced / other for traced, other in zip(ours, untraced, strict=False) if other]
         named = f"what tracing every call costs, {method}"

@@ -31,6 +31,8 @@ SATURATED = 0.9
 """Share of its core below which something else was the limit: the load, or the origin."""
 BYTES_OFF = 0.02
 """How far the mean length of answers may be from that of single ones: counters in headers grow."""
+LAG_US = 1000.0
+"""How late calls of a fixed rate may be sent, at p99, before that is told."""
 OURS = "gateway"
 
 Work = Callable[[str], Saturation | Latency]
@@ -90,6 +92,8 @@ def measured(around: World, subject: Subject, proxy: Running, work: Work) -> Rou
     faults += _wrong(subject, found, length) + [f"{subject.name}: {fault}" for fault in verdict.faults]
     if isinstance(found, Saturation):
         notes += _limits(subject, busy, own)
+    elif found.lag_us > LAG_US:
+        notes.append(f"{subject.name}: the client itself was {found.lag_us:,.0f} µs late at p99")
     spent = proxy.process.cpu_seconds() - cpu
     return Round(
         subject=subject.name,
@@ -124,7 +128,14 @@ def _saturate(subject: Subject, seconds: float) -> Work:
 
 def _verifier(around: World, subject: Subject, proxy: Running) -> Verifier:
     contender = CONTENDERS[subject.contender]
-    return Verifier(proxy.port, KEY, around.origin.port, additions=contender.additions, traced=subject.traced)
+    return Verifier(
+        proxy.port,
+        KEY,
+        around.origin.port,
+        additions=contender.additions,
+        traced=subject.traced,
+        guarded=subject.guarded and contender.guards,
+    )
 
 
 def _traces(

@@ -51,9 +51,11 @@ def _idle(run: Run, moments: dict[str, list[Held]], connections: int) -> None:
     with running(run.around, SUBJECT) as proxy:
         time.sleep(SETTLING_SECONDS)
         moments.setdefault("idle", []).append(held(proxy.process))
-        with idle_connections(proxy.port, connections, path=SUBJECT.path, headers=SUBJECT.headers):
+        with idle_connections(proxy.port, connections, path=SUBJECT.path, headers=SUBJECT.headers) as kept:
             time.sleep(SETTLING_SECONDS)
             moments.setdefault(f"{connections:,} idle connections", []).append(held(proxy.process))
+            if kept.open() < connections:
+                run.fault(f"{connections - kept.open()} of {connections} idle connections were closed")
     run.around.sink.reset()
 
 

@@ -19,7 +19,7 @@ FIGURES = 96
 """Pixels kept free right of the longest bar, for its figure."""
 TOP = 48
 OURS = "gateway"
-"""Rows whose name begins so are drawn in the colour that stands out."""
+"""Rows with this in their name are drawn in the colour that stands out."""
 
 _SPACE = "http://www.w3.org/2000/svg"
 _STYLE = """
@@ -66,7 +66,7 @@ def bars(table: Table) -> str:
 def _row(name: str, value: float, longest: float, top: int) -> list[str]:
     length = max(0.0, value) / longest * (WIDTH - LABELS - FIGURES)
     middle = top + BAR - 3.5
-    kind = "bar ours" if name.lower().startswith(OURS) else "bar"
+    kind = "bar ours" if OURS in name.lower() else "bar"
     return [
         f'<text x="{LABELS - 10}" y="{middle}" text-anchor="end">{escape(name)}</text>',
         f'<rect class="{kind}" x="{LABELS}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2"/>',
