@@ -69,7 +69,7 @@ class Gateway:
     traces = True
     guards = True
     note = ""
-    additions: tuple[str, ...] = ("ratelimit", "ratelimit-policy")
+    additions: tuple[str, ...] = ("ratelimit", "ratelimit-policy", "age", "cache-status")
 
     def start(self, setting: Setting) -> Process:
         known(
