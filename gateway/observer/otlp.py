@@ -65,7 +65,7 @@ def key_value(tag: bytes, key: str, value: Value) -> bytes:
 
 
 def text_attribute(key: str) -> Callable[[str], bytes]:
-    """`key_value` for attributes of one key whose values are strings, in a third of the time."""
+    """`key_value` for attributes of one short key whose values are strings, in a third of the time."""
     name = text(b"\x0a", key)
     around = len(name) + 4
     longest = 127 - around
@@ -76,6 +76,19 @@ def text_attribute(key: str) -> Callable[[str], bytes]:
         if length > longest:
             return key_value(b"\x4a", key, value)
         return b"\x4a%c%b\x12%c\x0a%c%b" % (around + length, name, length + 2, length, data)
+
+    return encode
+
+
+def number_attribute(key: str) -> Callable[[int], bytes]:
+    """The same for attributes whose values are integers."""
+    name = text(b"\x0a", key)
+    around = len(name) + 3
+
+    def encode(value: int) -> bytes:
+        number = varint(value)
+        length = len(number)  # ten at most
+        return b"\x4a%c%b\x12%c\x18%b" % (around + length, name, length + 1, number)
 
     return encode
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.observer.call import Call
-from gateway.observer.otlp import Encoder, constant, key_value, text, text_attribute, varint
+from gateway.observer.otlp import Encoder, constant, key_value, number_attribute, text, text_attribute, varint
 from gateway.observer.redaction import redact_query, redact_target
 from gateway.observer.spans import METHODS, SpanMaker, derived_id, policy_span
 from gateway.observer.stays import SLOW_POLICY_NS, Stay, stays
@@ -43,9 +43,9 @@ _CALLER_SAYS = {
 _SIZES = {"gateway.request.bytes", "gateway.response.bytes"}
 _VARIES = _CALLER_SAYS.keys() | _SIZES | {"url.path", "url.query", "gateway.upstream_ms"}
 _ATTEMPT_VARIES = _SIZES | {"url.full", "gateway.connect_ms", "gateway.first_byte_ms"}
-
-
 _PATH, _QUERY, _URL = text_attribute("url.path"), text_attribute("url.query"), text_attribute("url.full")
+_REQUEST_BYTES = number_attribute("gateway.request.bytes")
+_RESPONSE_BYTES = number_attribute("gateway.response.bytes")
 
 
 def _double(key: str) -> bytes:
@@ -121,9 +121,8 @@ class Templates:
         common = self._servers.get(kind) or self._server(kind, record, place)
         caller = self._callers.get(record[_CALLER]) or self._caller(record)
         location = self._paths.get(path) or self._path(path)
-        sizes = self._sizes.get((request_bytes, response_bytes)) or self._size(
-            (request_bytes, response_bytes)
-        )
+        transferred = request_bytes, response_bytes
+        sizes = self._sizes.get(transferred) or self._size(*transferred)
         trace, span = bytes.fromhex(trace_id), bytes.fromhex(span_id)
         start, end = received_ns + anchor_ns, ended_ns + anchor_ns
         if count:
@@ -176,9 +175,8 @@ class Templates:
             location = _URL(redact_target(url, place.route.secrets))
         else:
             location = self._urls.get(url) or self._url(url)
-        sizes = self._sizes.get((request_bytes, response_bytes)) or self._size(
-            (request_bytes, response_bytes)
-        )
+        transferred = request_bytes, response_bytes
+        sizes = self._sizes.get(transferred) or self._size(*transferred)
         packed = _CLIENT.pack(
             server[_TRACE_ID], _SPAN, bytes.fromhex(span_id), _PARENT, server[_SPAN_ID],
             _START, started_ns + anchor_ns, _END, ended_ns + anchor_ns,
@@ -232,10 +230,9 @@ class Templates:
     def _url(self, url: str) -> bytes:
         return _remember_text(self._urls, url, _URL(url))
 
-    def _size(self, sizes: tuple[int, int]) -> bytes:
-        encoded = key_value(b"\x4a", "gateway.request.bytes", sizes[0])
-        encoded += key_value(b"\x4a", "gateway.response.bytes", sizes[1])
-        return _remember_text(self._sizes, sizes, encoded)
+    def _size(self, request_bytes: int, response_bytes: int) -> bytes:
+        encoded = _REQUEST_BYTES(request_bytes) + _RESPONSE_BYTES(response_bytes)
+        return _remember_text(self._sizes, (request_bytes, response_bytes), encoded)
 
 
 def _call(record: tuple[Any, ...], place: Place, anchor_ns: int = 0) -> Call:

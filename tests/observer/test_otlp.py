@@ -15,7 +15,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from gateway.observer import otlp
-from gateway.observer.otlp import Encoder, varint
+from gateway.observer.otlp import Encoder, key_value, number_attribute, text_attribute, varint
 from gateway.observer.spans import Kind, Span, SpanMaker
 from tests.observer.support import MS, SPAN_ID, TRACE_ID, make_attempt, make_call
 
@@ -139,3 +139,12 @@ def test_varints_are_base_128(number: int) -> None:
     assert sum((group & 127) << 7 * at for at, group in enumerate(groups)) == number % 2**64
     assert all(group & 128 for group in groups[:-1])
     assert not groups[-1] & 128
+
+
+@given(st.text(st.characters()), st.integers(-(2**63), 2**63 - 1))
+def test_attributes_of_a_known_key_are_encoded_the_same(value: str, number: int) -> None:
+    for value_of_some_length in (value, value * 20):
+        expected = key_value(b"\x4a", "url.path", value_of_some_length)
+        assert text_attribute("url.path")(value_of_some_length) == expected
+    expected = key_value(b"\x4a", "gateway.request.bytes", number)
+    assert number_attribute("gateway.request.bytes")(number) == expected
