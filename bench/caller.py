@@ -23,7 +23,7 @@ LARGEST = 8192
 """Bytes of the bodies that are sent: to the path itself, and to /echo at most."""
 
 PER_HOP = frozenset(
-    [
+    {
         "connection",
         "keep-alive",
         "proxy-authenticate",
@@ -31,8 +31,13 @@ PER_HOP = frozenset(
         "proxy-connection",
         "te",
         "trailer",
-    ]
-    + ["transfer-encoding", "upgrade", "content-length", "date", "server", "via"]
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "date",
+        "server",
+        "via",
+    }
 )
 """Headers that are each hop's own, or say how a body is framed: a proxy may write them anew."""
 

@@ -40,6 +40,8 @@ class Status:
     zombie: bool
     cpu_ticks: int
     """User and system time of the process and of those of its children that ended."""
+    began_ticks: int
+    """Since the machine started: with the id it tells a process from a later one of the same id."""
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -50,6 +52,7 @@ class Status:
             session=int(fields[3]),
             zombie=fields[0] in "ZX",
             cpu_ticks=sum(int(field) for field in fields[11:15]),
+            began_ticks=int(fields[19]),
         )
 
 
@@ -123,27 +126,30 @@ class Process:
 
     def stop(self, patience: float = 10) -> None:
         """SIGTERM to the command; whatever of its tree is left after `patience` seconds gets SIGKILL."""
-        members = set(tree(self.pid))
+        members = tree(self.pid)
         if self.running():
             self.popen.terminate()
             try:
                 self.popen.wait(patience)
             except subprocess.TimeoutExpired:
-                members |= set(tree(self.pid))
+                members |= tree(self.pid)
                 self.popen.kill()
         self.popen.wait()
-        for pid in members - {self.pid}:
-            end(pid, session=self.pid)
+        for pid, member in members.items():
+            kill(pid, member)
 
 
-def end(pid: int, *, session: int) -> None:
-    """SIGKILL to what a command left behind; an id that others got meanwhile is not touched."""
-    try:
-        status = Status.parse((PROC / str(pid) / "stat").read_text())
-        if status.session == session and not status.zombie:
+def kill(pid: int, known: Status) -> None:
+    """SIGKILL to what a command left behind, and wait for its end; who has its id by now is left alone."""
+    while True:
+        try:
+            now = Status.parse((PROC / str(pid) / "stat").read_text())
+            if now.zombie or now.began_ticks != known.began_ticks:
+                return
             os.kill(pid, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
