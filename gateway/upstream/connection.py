@@ -27,7 +27,7 @@ from gateway.upstream.upload import upload
 _UNKNOWN, _YES = Sent.UNKNOWN, Sent.YES  # looking a member up on its enum costs ten times as much
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BaseProtocol):
     """A socket to a target, and the call it carries at the moment."""
 
     def __init__(

@@ -15,6 +15,7 @@ from gateway.upstream.faults import connect_fault
 from gateway.upstream.plain import PlainAnswers
 from gateway.upstream.pool import Pool
 from gateway.upstream.request import announced_length, request_head
+from gateway.upstream.secure import ReadBuffer, SecureConnection
 from gateway.upstream.settings import TargetConfig, UpstreamConfig
 
 
@@ -33,6 +34,7 @@ class Http1Sender:
         self._connect_s, self._total_s = config.timeout.connect, config.timeout.total
         self._pool_config = config.pool
         self._plain = PlainAnswers()
+        self._buffer = None if context is None else ReadBuffer()
         self._time: Callable[[], float] | None = None
         self._pool = self._make_pool(context)
         self._identities: dict[ssl.SSLContext, Pool] = {}
@@ -90,7 +92,7 @@ class Http1Sender:
             host, port = self._address
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(self._timeout, pool.released, pool.closed, self._plain),
+                    lambda: self._make_connection(pool),
                     host,
                     port,
                     ssl=context,
@@ -101,6 +103,11 @@ class Http1Sender:
             return connection
 
         return Pool(self._pool_config.max_connections, self._pool_config.idle_timeout, connect)
+
+    def _make_connection(self, pool: Pool) -> Connection:
+        if self._buffer is None:
+            return Connection(self._timeout, pool.released, pool.closed, self._plain)
+        return SecureConnection(self._timeout, pool.released, pool.closed, self._plain, self._buffer)
 
     def _pool_of(self, identity: ssl.SSLContext) -> Pool:
         pool = self._identities.get(identity)
