@@ -32,6 +32,7 @@ Answering = Callable[[Received], Served]
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     answering: Answering
 
     def do_GET(self) -> None:
