@@ -118,7 +118,7 @@ class Upstream:
         target = self._choose(exchange)
         fresh = False
         while True:
-            attempt = Attempt(target.origin, f"{self._bits(64) or 1:016x}", perf_counter_ns())
+            attempt = Attempt(target.origin, (self._bits(64) or 1).to_bytes(8).hex(), perf_counter_ns())
             exchange.attempts.append(attempt)
             target.active += 1
             try:

@@ -44,6 +44,19 @@ async def test_a_moment_that_moved_back_moves_the_timer_when_it_fires() -> None:
     assert fired == ["response"]
 
 
+async def test_a_new_call_sets_them_all() -> None:
+    deadlines, fired, event = make()
+    now = asyncio.get_running_loop().time()
+    deadlines.idle = now - 1
+    for which, response, total in (("response", now + 0.01, NEVER), ("total", NEVER, now + 0.02)):
+        event.clear()
+        deadlines.begin(response=response, total=total)
+        await asyncio.wait_for(event.wait(), 5)
+        assert fired[-1] == which
+        assert deadlines.idle == NEVER
+    assert fired == ["response", "total"]
+
+
 async def test_nothing_fires_after_the_end() -> None:
     deadlines, fired, _ = make()
     loop = asyncio.get_running_loop()
