@@ -84,7 +84,8 @@ class _Dry:
     def is_closing(self) -> bool:
         return False
 
-    is_reading = is_closing
+    def is_reading(self) -> bool:
+        return True
 
     def abort(self) -> None:
         for end in self._ends:
