@@ -59,29 +59,32 @@ def request_head(exchange: Exchange, span_id: str, *, prefix: str, host: str, le
     target = exchange.target or target_of(exchange, "")
     lines = [b"%b: %b\r\n" % item for item in exchange.headers if item[0] not in DROPPED]
     ends = 5 + len(lines)
-    start = f"{method} {prefix}{target} HTTP/1.1\r\nhost: {host or authority}\r\n"
-    ours = f"x-forwarded-for: {exchange.client}\r\nx-forwarded-proto: {exchange.scheme}\r\n"
+    forwarded_host = trace = framing = ""
     if authority:
-        ours += f"x-forwarded-host: {authority}\r\n"
+        forwarded_host = f"x-forwarded-host: {authority}\r\n"
         ends += 1
     if trace_id:
-        flags = "01" if exchange.sampled else "00"
-        ours += f"traceparent: 00-{trace_id}-{span_id}-{flags}\r\n"
+        trace = f"traceparent: 00-{trace_id}-{span_id}-{'01' if exchange.sampled else '00'}\r\n"
         ends += 1
         if exchange.tracestate:
-            ours += f"tracestate: {exchange.tracestate}\r\n"
+            trace += f"tracestate: {exchange.tracestate}\r\n"
             ends += 1
     if length is None:
-        ours += "transfer-encoding: chunked\r\n"
+        framing = "transfer-encoding: chunked\r\n"
         ends += 1
     elif length or method in _WITH_BODY:
-        ours += f"content-length: {length}\r\n"
+        framing = f"content-length: {length}\r\n"
         ends += 1
     if exchange.upgrade:
-        ours += "connection: Upgrade\r\nupgrade: websocket\r\n"
+        framing += "connection: Upgrade\r\nupgrade: websocket\r\n"
         ends += 2
-    ours += "\r\n"
-    head = b"".join((start.encode("latin-1", "replace"), *lines, ours.encode("latin-1", "replace")))
+    start = f"{method} {prefix}{target} HTTP/1.1\r\nhost: {host or authority}\r\n"
+    ours = (
+        f"x-forwarded-for: {exchange.client}\r\nx-forwarded-proto: {exchange.scheme}\r\n"
+        f"{forwarded_host}{trace}{framing}\r\n"
+    )
+    lines.append(ours.encode("latin-1", "replace"))
+    head = start.encode("latin-1", "replace") + b"".join(lines)
     # Whatever a policy or a caller put into a value: it ends no line, and begins no second request.
     if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head or start.count(" ") != 3:
         raise Refused("BAD_REQUEST", "The target or a header holds a line break, a NUL or a space")

@@ -95,6 +95,28 @@ def test_whatever_is_sent_is_one_request(headers: list[tuple[bytes, bytes]], tar
     assert raw.count(b"\r\n\r\n") == 1
 
 
+@given(
+    method=st.sampled_from(["GET", "POST"]),
+    authority=st.sampled_from(["", "a.example:81"]),
+    trace_id=st.sampled_from(["", "ab" * 16]),
+    state=st.sampled_from(["", "vendor=1"]),
+    host=st.sampled_from(["", "b.example"]),
+    sampled=st.booleans(),
+    length=st.sampled_from([None, 0, 7]),
+)
+def test_both_versions_tell_the_same(
+    *, method: str, authority: str, trace_id: str, state: str, host: str, sampled: bool, length: int | None
+) -> None:
+    exchange = make(method, headers=[(b"x-a", b"1"), (b"cookie", b"a=b"), (b"te", b"x"), (b"x-a", b"2")])
+    exchange.authority, exchange.trace_id, exchange.tracestate = authority, trace_id, state
+    exchange.sampled = sampled
+    first, *lines = request_head(exchange, "1" * 16, prefix="/v1", host=host, length=length).split(b"\r\n")
+    assert first == f"{method} /v1/games HTTP/1.1".encode()
+    assert lines[-2:] == [b"", b""]
+    told = httpx_headers(exchange, "1" * 16, host=host, length=length)
+    assert lines[:-2] == [b"%b: %b" % item for item in told]
+
+
 def test_the_same_for_http2() -> None:
     exchange = make("POST", headers=[(b"x-a", b"1"), (b"te", b"trailers"), (b"host", b"evil")])
     exchange.trace_id = "ab" * 16
