@@ -75,7 +75,7 @@ def ratios(run: Run) -> list[Ratio | None]:
             found.append(
                 ratio(f"calls/s, {method}, against {_title(name)}", ours, theirs, must=must, aim=aim)
             )
-        for name in TARGETS:
+        for name in ("envoy", "nginx", "bare"):
             used, theirs = (run.of(subject(one, method), cpu) for one in (OURS, name))
             found.append(ratio(f"CPU per call, {method}, against {_title(name)}", used, theirs, at_most=True))
         untraced = run.of(subject(UNTRACED, method), per_second)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plot import bars
-from bench.results import Ratio, Result, Table, told, told_ratio
+from bench.results import Ratio, Result, Table, judged_first, told, told_bound, told_ratio
 
 PAGE, FOLDER = "benchmarks.md", "benchmarks"
 BEGIN, END = "<!-- results: written by `make bench ARGS=--publish` -->", "<!-- end of results -->"
@@ -41,7 +41,7 @@ def between(page: str, text: str) -> str:
 def written(results: Sequence[Result]) -> str:
     """Ratios of all campaigns first, then machine, tables and plots, as Markdown."""
     parts = []
-    ratios = [ratio for result in results for ratio in result.ratios]
+    ratios = judged_first(results)
     if ratios:
         parts += ["## Ratios", _ratios(ratios)]
     if results:
@@ -70,11 +70,7 @@ def picture(result: Result, table: Table) -> str:
 def _ratios(ratios: Sequence[Ratio]) -> str:
     lines = ["| figure | ratio | lowest … highest round | must | aim | |", "|---|---:|---:|---:|---:|---|"]
     for ratio in ratios:
-        sign = "≤ " if ratio.at_most else "≥ "
-        must, aim = (
-            sign + told_ratio(bound, ratio.share) if bound is not None else ""
-            for bound in (ratio.must, ratio.aim)
-        )
+        must, aim = (told_bound(bound, ratio.at_most, ratio.share) for bound in (ratio.must, ratio.aim))
         low, high = told_ratio(ratio.low, ratio.share), told_ratio(ratio.high, ratio.share)
         value = told_ratio(ratio.value, ratio.share)
         lines.append(

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from bench.results import Ratio, Result, Table, told, told_ratio
+from bench.results import Ratio, Result, Table, judged_first, told, told_bound, told_ratio
 
 _COLOURS = {"aim": "green", "must": "yellow", "short": "bold red", "": ""}
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
     """Print them all, ratios of every campaign before anything else."""
-    ratios = [ratio for result in results for ratio in result.ratios]
+    ratios = judged_first(results)
     if ratios:
         console.print(ratios_grid(ratios))
     for result in results:
@@ -41,11 +41,7 @@ def ratios_grid(ratios: Sequence[Ratio]) -> Grid:
     for name in ("ratio", "rounds", "must", "aim", ""):
         grid.add_column(name, justify="right")
     for ratio in ratios:
-        sign = "≤ " if ratio.at_most else "≥ "
-        bounds = [
-            sign + told_ratio(bound, ratio.share) if bound is not None else ""
-            for bound in (ratio.must, ratio.aim)
-        ]
+        bounds = [told_bound(bound, ratio.at_most, ratio.share) for bound in (ratio.must, ratio.aim)]
         grid.add_row(
             Text(ratio.name),
             Text(told_ratio(ratio.value, ratio.share), "bold"),

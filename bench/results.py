@@ -109,6 +109,12 @@ def ratio_of(name: str, values: Sequence[float], **targets: Any) -> Ratio | None
     return Ratio(name, round(middle, 4), round(low, 4), round(high, 4), **targets)
 
 
+def judged_first(results: Sequence[Result]) -> list[Ratio]:
+    """The ratios of them all, in their order: those of which something is demanded, then the others."""
+    ratios = [ratio for result in results for ratio in result.ratios]
+    return sorted(ratios, key=lambda ratio: ratio.must is None)
+
+
 def median(values: Sequence[float], digits: int = 1) -> float | None:
     """Rounded; None for nothing at all."""
     return round(statistics.median(values), digits) if values else None
@@ -125,8 +131,16 @@ def told(cell: Cell) -> str:
     return f"{cell:,.1f}" if abs(cell) >= 100 else f"{cell:,.2f}"
 
 
-def told_ratio(value: float | None, share: bool = False) -> str:
-    """A ratio or a target for people: 1.83, or 12.4 % for a share."""
-    if value is None:
+def told_ratio(value: float, share: bool = False) -> str:
+    """A ratio for people: 1.832, 61.2, or 12.4 % for a share."""
+    if share:
+        return f"{value * 100:.1f} %"
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def told_bound(bound: float | None, at_most: bool, share: bool) -> str:
+    """A target for people: ≥ 1.5, or ≤ 20 % for a share; empty without one."""
+    if bound is None:
         return ""
-    return f"{value * 100:.1f} %" if share else f"{value:.2f}"
+    sign = "≤" if at_most else "≥"
+    return f"{sign} {bound * 100:g} %" if share else f"{sign} {bound:g}"

@@ -35,8 +35,8 @@ def test_everything_else_stays(tmp_path: Path):
 def test_ratios_come_first():
     text = written([RESULT])
     assert text.startswith("## Ratios\n")
-    assert "| calls/s against Envoy | **1.83** | 1.70 … 1.90 | ≥ 1.50 | ≥ 2.00 | reached |" in text
-    assert "| CPU of two workers | **1.02** | 1.00 … 1.10 |  |  |  |" in text
+    assert "| calls/s against Envoy | **1.830** | 1.700 … 1.900 | ≥ 1.5 | ≥ 2 | reached |" in text
+    assert "| CPU of two workers | **1.020** | 1.000 … 1.100 |  |  |  |" in text
     assert "| nginx | 45,400 | 1,912 | a log · no traces |" in text
     assert "- nginx GET: 3 of 90 calls failed" in text
 

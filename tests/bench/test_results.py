@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.results import Ratio, Result, Table, load, median, ratio, ratio_of, told, told_ratio
+from bench.results import (
+    Ratio,
+    Result,
+    Table,
+    judged_first,
+    load,
+    median,
+    ratio,
+    ratio_of,
+    told,
+    told_bound,
+    told_ratio,
+)
 
 RESULT = Result(
     campaign="headline",
@@ -83,8 +96,17 @@ def test_cells_for_people(cell: str | float | None, text: str):
 
 def test_shares_are_per_cent():
     assert told_ratio(0.083, share=True) == "8.3 %"
-    assert told_ratio(0.083) == "0.08"
-    assert told_ratio(None) == ""
+    assert told_ratio(0.083) == "0.083"
+    assert told_ratio(61.23) == "61.2"
+    assert told_bound(0.2, at_most=True, share=True) == "≤ 20 %"
+    assert told_bound(1.5, at_most=False, share=False) == "≥ 1.5"
+    assert told_bound(None, at_most=False, share=False) == ""
+
+
+def test_what_is_demanded_stands_before_what_is_told():
+    again = replace(RESULT, ratios=(Ratio("demanded, too", 1.0, 1.0, 1.0, 1.0, 2.0),))
+    names = [ratio.name for ratio in judged_first([RESULT, again])]
+    assert names[-2:] == ["demanded, too", "CPU of two workers"]
 
 
 def test_a_median_of_nothing_is_nothing():
