@@ -88,7 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = saved(asked.out)
     show(console, results)
     if asked.publish:
-        publish(saved(asked.out), ROOT / "docs")
+        try:
+            publish(saved(asked.out), ROOT / "docs")
+        except ValueError as error:
+            console.print(str(error), style="bold red", markup=False, highlight=False)
+            return 2
     return 1 if failed(results) else 0
 
 

@@ -16,7 +16,12 @@ _WORDS = {"aim": "aim reached", "must": "reached", "short": "**short**", "": ""}
 
 
 def publish(results: Sequence[Result], docs: Path) -> None:
-    """Write page, plots and JSON anew. Raises ValueError when the page has no markers."""
+    """Write page, plots and JSON anew.
+
+    Raises ValueError when the page has no markers, and for a `--quick` run: its figures are not to be quoted.
+    """
+    if hasty := [result.campaign for result in results if result.plan["quick"]]:
+        raise ValueError(f"not published, as one quick round says nothing: {', '.join(hasty)}")
     page = docs / PAGE
     text = between(page.read_text(), written(results))
     folder = docs / FOLDER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_ratios_come_first():
     assert "| CPU of two workers | **1.020** | 1.000 … 1.100 |  |  |  |" in text
     assert "| nginx | 45,400 | 1,912 | a log · no traces |" in text
     assert "- nginx GET: 3 of 90 calls failed" in text
+
+
+def test_a_quick_run_is_not_published(tmp_path: Path):
+    (tmp_path / PAGE).write_text(f"{BEGIN}\n{END}\n")
+    with pytest.raises(ValueError, match="quick round says nothing: headline"):
+        publish([replace(RESULT, plan=RESULT.plan | {"quick": True})], tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / PAGE]
 
 
 def test_without_markers_nothing_is_written(tmp_path: Path):
