@@ -34,6 +34,7 @@ _LEFT_ALONE = frozenset(
 """Hop-by-hop headers: llhttp, and the rules around it, know what to make of them."""
 _NOTHING = (b"", b"")
 """Stands for a line that says no more than HTTP/1.1 does without it."""
+_NOT_PLAIN: tuple[int, Headers, bytes] = (0, [], b"")
 
 T = TypeVar("T")
 
@@ -56,13 +57,16 @@ class PlainAnswers:
         head, end, body = data.partition(b"\r\n\r\n")
         if not end:
             return None
-        found = self._heads.get(head) or self._read_head(head)
-        if found is None:
-            return None
-        status, headers, length = found
-        if length != b"%d" % len(body):
+        status, headers, length = self._heads.get(head) or self._learn_head(head)
+        if not status or length != b"%d" % len(body):
             return None
         return status, headers.copy(), length, body
+
+    def _learn_head(self, head: bytes) -> tuple[int, Headers, bytes]:
+        found = self._read_head(head) or _NOT_PLAIN
+        if len(head) <= _KEPT_HEAD_LIMIT:
+            _remember(self._heads, head, found, _HEADS_LIMIT)
+        return found
 
     def _read_head(self, head: bytes) -> tuple[int, Headers, bytes] | None:
         if len(head) > _HEAD_LIMIT:
@@ -87,10 +91,7 @@ class PlainAnswers:
                 length = item[1]
             elif name:
                 headers.append(item)
-        found = status, headers, length
-        if len(head) <= _KEPT_HEAD_LIMIT:
-            _remember(self._heads, head, found, _HEADS_LIMIT)
-        return found
+        return status, headers, length
 
     def _learn_status(self, line: bytes) -> int:
         match = _STATUS.fullmatch(line)
