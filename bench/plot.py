@@ -51,8 +51,9 @@ def bars(table: Table) -> str:
     longest = max([float(value or 0) for _, value in rows] + [0.0]) or 1.0
     height = TOP + ROW * len(rows) + 14
     title = f"{table.title}: {table.drawn}"
+    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     lines = [
-        f'<svg xmlns="{_SPACE}" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="{_SPACE}" {size} role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
         f'<text class="title" x="12" y="26">{escape(title)}</text>',
