@@ -23,15 +23,16 @@ _HEADS_LIMIT = 64
 """Whole heads remembered at most: another 100 KiB."""
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\x20-\x7e]*")
-_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?)")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?! )[\x20-\x7e]*(?<! ))")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,11}")
 _BODILESS = frozenset({b"204", b"304"})
 
 _CONTENT_LENGTH = b"content-length"
-_LEFT_ALONE = frozenset(
-    {b"proxy-authenticate", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-)
-"""Hop-by-hop headers: llhttp, and the rules around it, know what to make of them."""
+_FRAMING = frozenset(
+    {_CONTENT_LENGTH, b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te",
+     b"trailer", b"transfer-encoding", b"upgrade"}
+)  # fmt: skip
+"""Between two neighbours only: llhttp, and the rules around it, know what to make of most of these."""
 _NOTHING = (b"", b"")
 """Stands for a line that says no more than HTTP/1.1 does without it."""
 _NOT_PLAIN: tuple[int, Headers, bytes] = (0, [], b"")
@@ -106,15 +107,15 @@ class PlainAnswers:
         match = _HEADER.fullmatch(line)
         if match is None:
             return None
-        name, value = match[1].lower(), match[2]
-        item = (name, value)
-        if name == _CONTENT_LENGTH:
-            if _LENGTH.fullmatch(value) is None:
-                return None
+        name, value = match.groups()
+        name = name.lower()
+        if name not in _FRAMING:
+            item = (name, value)
+        elif name == _CONTENT_LENGTH and _LENGTH.fullmatch(value) is not None:
             item = (_CONTENT_LENGTH, value)
         elif name == b"keep-alive" or (name == b"connection" and value.lower() == b"keep-alive"):
             item = _NOTHING
-        elif name in _LEFT_ALONE or name == b"connection":
+        else:
             return None
         if len(line) <= _LINE_LIMIT:
             _remember(self._headers, line, item, _LINES_LIMIT)

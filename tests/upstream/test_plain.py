@@ -7,6 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.exchange import Headers
+from gateway.upstream import answer
+from gateway.upstream import plain as plain_answers
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.plain import PlainAnswers
 
@@ -86,6 +88,10 @@ def test_what_is_not_certainly_plain_is_left_alone(what: bytes, instead: bytes) 
     for _ in range(2):
         assert plain.read(PLAIN.replace(what, instead, 1)) is None
     assert plain.read(PLAIN) is not None
+
+
+def test_framing_is_the_same_set_of_headers() -> None:
+    assert plain_answers._FRAMING == answer._FRAMING
 
 
 def test_it_remembers_no_more_than_it_may() -> None:
