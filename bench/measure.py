@@ -74,11 +74,13 @@ def saturation(around: World, subject: Subject, proxy: Running, seconds: float) 
     return measured(around, subject, proxy, _saturate(subject, seconds))
 
 
-def measured(around: World, subject: Subject, proxy: Running, work: Work) -> Round:
-    """A round of `work`, with everything verified. The sink is empty afterwards."""
+def measured(
+    around: World, subject: Subject, proxy: Running, work: Work, verified_per_second: float = 20
+) -> Round:
+    """A round of `work`, with everything verified: the traces, and so many whole answers a second."""
     around.sink.reset()
     length = answer_length(proxy.port, subject)
-    verifier = _verifier(around, subject, proxy) if subject.verified else None
+    verifier = _verifier(around, subject, proxy, verified_per_second) if subject.verified else None
     if verifier is not None:
         verifier.start()
     try:
@@ -126,12 +128,13 @@ def _saturate(subject: Subject, seconds: float) -> Work:
     return work
 
 
-def _verifier(around: World, subject: Subject, proxy: Running) -> Verifier:
+def _verifier(around: World, subject: Subject, proxy: Running, rate: float) -> Verifier:
     contender = CONTENDERS[subject.contender]
     return Verifier(
         proxy.port,
         KEY,
         around.origin.port,
+        rate=rate,
         additions=contender.additions,
         traced=subject.traced,
         guarded=subject.guarded and contender.guards,
