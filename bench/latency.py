@@ -30,7 +30,7 @@ REACHES = 0.9
 KEPT = 0.97
 """Share of the calls that were to be sent, below which that is told."""
 VERIFIED_PER_SECOND = 2.0
-"""Fewer than beside a load that saturates: each keeps the client's core for a moment, which p99 would show."""
+"""Fewer than beside saturation: each keeps the client's core for a moment, which p99 would show."""
 PERCENTILES: dict[str, Callable[[Round], float]] = {"p50": p50, "p99": p99, "p99.9": p999}
 
 
