@@ -42,7 +42,7 @@ class TimeoutConfig(PolicyConfig):
         async def timeout(exchange: Exchange, forward: Forward) -> Response:
             outer = exchange.deadline
             deadline = now() + total
-            task = asyncio.current_task()
+            task = asyncio.current_task(watch.loop)
             assert task is not None
             cancelling = task.cancelling()
             if outer is not None and outer < deadline:
@@ -94,10 +94,12 @@ class _Watch:
     for the first, and looks again when it fires. A timer for each costs as much as the rest of the policy.
     """
 
-    __slots__ = ("_now", "armed", "expired", "under_way")
+    __slots__ = ("_now", "armed", "expired", "loop", "under_way")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The running one, once a call came: asking for it costs a system call in Python 3.11."""
         self.under_way: dict[asyncio.Task[Any], float] = {}
         """Task → deadline, in that order."""
         self.expired: set[asyncio.Task[Any]] = set()
@@ -107,7 +109,9 @@ class _Watch:
     def arm(self, seconds: float) -> None:
         """Look in `seconds` and a grace for who is late."""
         self.armed = True
-        asyncio.get_running_loop().call_later(seconds + GRACE_SECONDS, self._look)
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+        self.loop.call_later(seconds + GRACE_SECONDS, self._look)
 
     def _look(self) -> None:
         now = self._now()
