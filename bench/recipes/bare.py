@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from http import HTTPStatus
 from typing import Any
 
 import uvloop
@@ -17,6 +18,8 @@ from httptools import HttpParserError, HttpRequestParser, HttpResponseParser
 from bench.recipes.settings import HOP_BY_HOP, Settings
 
 DROPPED = frozenset(name.encode() for name in HOP_BY_HOP | {"host", "content-length"})
+PHRASES = {int(status): status.phrase for status in HTTPStatus}
+STATUS_LINES = {code: f"HTTP/1.1 {code} {PHRASES.get(code, '')}\r\n".encode() for code in range(100, 1000)}
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -53,15 +56,14 @@ class Caller(asyncio.Protocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        self.url = self.body = b""
-        self.headers: list[bytes] = []
+        self.url = self.headers = self.body = b""
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() not in DROPPED:
-            self.headers.append(b"%b: %b\r\n" % (name, value))
+            self.headers += name + b": " + value + b"\r\n"
 
     def on_body(self, data: bytes) -> None:
         self.body += data
@@ -69,13 +71,8 @@ class Caller(asyncio.Protocol):
     def on_message_complete(self) -> None:
         method, body = self.parser.get_method(), self.body
         if body or method == b"POST":
-            self.headers.append(b"content-length: %d\r\n" % len(body))
-        head = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (
-            method,
-            self.url,
-            self.origin.authority,
-            b"".join(self.headers),
-        )
+            self.headers += b"content-length: %d\r\n" % len(body)
+        head = method + b" " + self.url + self.origin.host_line + self.headers + b"\r\n"
         if self.busy:  # pipelined: answers keep the order of the calls
             self.waiting.append(head + body)
         else:
@@ -111,12 +108,11 @@ class Upstream(asyncio.Protocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        self.body = b""
-        self.headers: list[bytes] = []
+        self.headers = self.body = b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() not in DROPPED:
-            self.headers.append(b"%b: %b\r\n" % (name, value))
+            self.headers += name + b": " + value + b"\r\n"
 
     def on_body(self, data: bytes) -> None:
         self.body = self.body + data if self.body else data
@@ -131,10 +127,8 @@ class Upstream(asyncio.Protocol):
             self.idle.append(self)
         else:
             self.transport.close()
-        self.headers.append(b"content-length: %d\r\n\r\n" % len(self.body))
-        caller.answer(
-            b"HTTP/1.1 %d OK\r\n%b%b" % (self.parser.get_status_code(), b"".join(self.headers), self.body)
-        )
+        line = STATUS_LINES[self.parser.get_status_code()]
+        caller.answer(line + self.headers + b"content-length: %d\r\n\r\n" % len(self.body) + self.body)
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self in self.idle:
@@ -147,7 +141,7 @@ class Origin:
     """Where calls go, and the connections to it that nobody uses; the one used last is used next."""
 
     def __init__(self, authority: str) -> None:
-        self.authority = authority.encode()
+        self.host_line = f" HTTP/1.1\r\nhost: {authority}\r\n".encode()
         self._host, _, port = authority.partition(":")
         self._port = int(port)
         self._idle: list[Upstream] = []
