@@ -1,4 +1,4 @@
-"""Contenders that need nothing but Python are called for real; of the others, what can be said without them."""
+"""Contenders that need nothing but Python are called for real; of the others is shown what can be without."""
 
 from __future__ import annotations
 
