@@ -16,7 +16,7 @@ from tests.bench.test_results import RESULT
 
 ROOT = Path(__file__).parents[2]
 FOREVER = """
-import contextlib, sys, time
+import contextlib, signal, sys, time
 from pathlib import Path
 import bench.__main__ as command
 from bench.processes import LOAD_CORE, start
@@ -27,6 +27,7 @@ def forever(around, plan, console):
         print("pid", process.pid, flush=True)
         time.sleep(600)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored behind an "&"
 command.CAMPAIGNS["headline"] = forever
 command.world = contextlib.nullcontext
 sys.exit(command.main(["headline", "--out", sys.argv[1]]))
@@ -51,7 +52,10 @@ def test_an_interrupt_ends_what_was_started(number: signal.Signals, tmp_path: Pa
         assert (said, alive(int(pid))) == ("pid", True)
         time.sleep(0.1)
         bench.send_signal(number)
-        assert bench.wait(20) == 130
+        try:
+            assert bench.wait(20) == 130
+        finally:
+            bench.kill()
         assert not alive(int(pid))
         assert "interrupted" in bench.stdout.read()
 
