@@ -48,6 +48,7 @@ class EdgeConnection(RequestReader):
 
     def eof_received(self) -> bool:
         """A caller that sends no more has left: nobody half-closes HTTP on purpose; so does nginx think."""
+        self.server.outbox.flush()
         if self._state == TUNNEL:
             self._end_tunnel()
             return self.scheme == "http"
@@ -147,8 +148,25 @@ class EdgeConnection(RequestReader):
         return response, framing
 
     def _write(self, response: Response, framing: Framing) -> bool:
-        """Write the head, and the body where all of it is here. True where it is still to be read."""
-        write, body = self.transport.write, response.body
+        """Write the head, and the body where all of it is here. True where it is still to be read.
+
+        Among others, a whole answer that does not end its connection waits for the end of the loop's turn.
+        """
+        write, body, server = self.transport.write, response.body, self.server
+        if (
+            server.under_way > 1
+            and not isinstance(body, Stream)
+            and len(body) <= WHOLE
+            and not framing.close
+            and self._writable is None
+        ):
+            if framing.length == 0:
+                server.outbox.add(self._write_out, framing.head)
+            else:
+                response.sent_bytes = len(body)
+                server.outbox.add(self._write_out, framing.head + body)
+            return False
+        server.outbox.flush()
         if framing.length == 0:
             write(framing.head)
             if isinstance(body, Stream):
@@ -175,6 +193,7 @@ class EdgeConnection(RequestReader):
         if kept:
             self._incoming.feed(kept)
         self._resume()
+        self.server.outbox.flush()
         self.transport.write(head)
         await relay(self, self._incoming, response.tunnel, response)
         return True
@@ -231,6 +250,7 @@ class EdgeConnection(RequestReader):
         framing = frame(exchange, response, True, server.date_line)
         assert framing is not None
         assert isinstance(response.body, bytes)
+        server.outbox.flush()
         self.transport.write(framing.head + response.body)
         self._linger()
 

@@ -187,6 +187,7 @@ class RequestReader(Wire):
     def _send_continue(self) -> None:
         if self._body is not None and self._body.expects_continue and not self._lost:
             self._body.expects_continue = False
+            self.server.outbox.flush()
             self.transport.write(_CONTINUE)
             self._await_body()
 

@@ -16,6 +16,7 @@ from gateway.edge.protocol import EdgeConnection
 from gateway.edge.sampling import Sampling
 from gateway.edge.writer import date_line, remembered_field_lines
 from gateway.errors import Sent, UpstreamError
+from gateway.outbox import Outbox
 
 if TYPE_CHECKING:
     from gateway.edge.proxy import Proxy
@@ -70,6 +71,7 @@ class EdgeServer:
         self.intake = Intake(trusted_proxies, sampling)
         self.date_line = date_line()
         self.field_line = remembered_field_lines()
+        self.outbox = Outbox()
         self.draining = False
         """Answers carry `Connection: close`."""
         self.under_way = 0

@@ -60,6 +60,11 @@ class Wire(asyncio.Protocol):
         if writable is not None and not writable.done():
             writable.set_result(None)
 
+    def _write_out(self, answer: bytes) -> None:
+        """The loop's turn is over: write what waited for that, unless the connection ended meanwhile."""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+
     async def drain(self) -> None:
         """Wait while the caller's socket is full."""
         if self._writable is not None:
@@ -85,6 +90,7 @@ class Wire(asyncio.Protocol):
     def _linger(self) -> None:
         """Close our half, read on for a moment: a reset would take the answer from a caller still sending."""
         self._state = DEAF
+        self.server.outbox.flush()
         self._resume()
         if self.transport.is_closing():
             return
@@ -98,6 +104,7 @@ class Wire(asyncio.Protocol):
         self._state = DEAF
         self.read_deadline = NEVER
         self.write_deadline = self.server.now() + self.server.proxy.limits.write_timeout
+        self.server.outbox.flush()
         self.transport.close()
 
     def _linger_on(self, now: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Response
+from gateway.outbox import Outbox
 from gateway.stream import Stream
 from gateway.upstream.answer import AnswerReader, InvalidAnswerError
 from gateway.upstream.deadlines import NEVER, Deadlines
@@ -24,7 +25,11 @@ from gateway.upstream.settings import TimeoutConfig
 from gateway.upstream.tunnel import WRITE_BUFFER, SocketTunnel
 from gateway.upstream.upload import upload
 
-_UNKNOWN, _YES = Sent.UNKNOWN, Sent.YES  # looking a member up on its enum costs ten times as much
+_NO, _UNKNOWN, _YES = (
+    Sent.NO,
+    Sent.UNKNOWN,
+    Sent.YES,
+)  # looking a member up on its enum costs ten times as much
 
 
 class Connection(asyncio.BaseProtocol):
@@ -81,27 +86,43 @@ class Connection(asyncio.BaseProtocol):
         asks_head: bool = False,
         upgrade: bool = False,
         endless: bool = False,
+        outbox: Outbox | None = None,
     ) -> asyncio.Future[Response]:
         """Write a request; the future gets the answer once its head is complete, or an UpstreamError.
 
         `now` is the loop's time, and `total_at` when the answer must have ended. `endless` calls have no
-        deadline after the head.
+        deadline after the head. With an `outbox`, a whole request is written at the end of the loop's turn.
         """
         self.calls += 1
         self._attempt = attempt
         self._endless = endless or upgrade
         self._reader.begin(head=asks_head, upgrade=upgrade)
         self._waiter = waiter = self._loop.create_future()
-        attempt.sent = _UNKNOWN
         if isinstance(body, bytes):
-            self._transport.write(head + body if body else head)
+            if outbox is None:
+                attempt.sent = _UNKNOWN
+                self._transport.write(head + body if body else head)
+            else:
+                outbox.add(self._write_out, head + body if body else head)
             attempt.request_bytes = len(body)
             self._deadlines.begin(response=now + self._response_s, total=total_at)
         else:
+            attempt.sent = _UNKNOWN
             self._transport.write(head)
             self._deadlines.begin(response=NEVER, total=total_at)
             self._pump = self._loop.create_task(self._upload(body, length, attempt))
         return waiter
+
+    def _write_out(self, request: bytes) -> None:
+        """The turn is over: write the request, unless its connection ended meanwhile, or its call."""
+        attempt, waiter = self._attempt, self._waiter
+        if attempt is None or waiter is None or waiter.done():
+            return
+        if self.calls > 1 and not self.fresh():
+            self._fail(lost("stale", sent=_NO))
+            return
+        attempt.sent = _UNKNOWN
+        self._transport.write(request)
 
     def close(self) -> None:
         """End it; a call under way is abandoned."""
@@ -136,6 +157,9 @@ class Connection(asyncio.BaseProtocol):
         attempt = self._attempt
         if attempt is None:
             self._drop()  # nobody asked: an answer on an idle connection belongs to nobody
+            return
+        if attempt.sent is _NO:  # nor has anybody yet
+            self._fail(lost("stale", sent=_NO))
             return
         if self._tunnel is not None:
             attempt.response_bytes += len(data)
@@ -178,7 +202,7 @@ class Connection(asyncio.BaseProtocol):
         elif self._reader.fed:
             self._fail(lost("truncated", sent=Sent.YES if self._reader.status else Sent.UNKNOWN))
         else:
-            self._fail(lost("stale" if self.calls > 1 else "reset", sent=Sent.UNKNOWN))
+            self._fail(lost("stale" if self.calls > 1 else "reset", sent=attempt.sent))
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()

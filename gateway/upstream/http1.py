@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Exchange, Response
+from gateway.outbox import Outbox
 from gateway.upstream.connection import Connection
 from gateway.upstream.faults import connect_fault
 from gateway.upstream.plain import PlainAnswers
@@ -35,6 +36,7 @@ class Http1Sender:
         self._pool_config = config.pool
         self._plain = PlainAnswers()
         self._buffer = None if context is None else ReadBuffer()
+        self._outbox = Outbox()
         self._time: Callable[[], float] | None = None
         self._pool = self._make_pool(context)
         self._identities: dict[ssl.SSLContext, Pool] = {}
@@ -80,6 +82,7 @@ class Http1Sender:
             asks_head=exchange.method == "HEAD",
             upgrade=exchange.upgrade,
             endless=route is not None and route.stream,
+            outbox=self._outbox if pool.active > 1 else None,
         )
         try:
             return await answer

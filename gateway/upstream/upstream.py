@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from typing import Protocol
 
 from gateway.control import ControlClient
-from gateway.errors import UpstreamError
+from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.metrics import Metrics, observe
 from gateway.stream import Stream
@@ -213,7 +213,7 @@ def _worth_another(error: BaseException, exchange: Exchange) -> bool:
     return (
         isinstance(error, UpstreamError)
         and error.reason == "stale"
-        and exchange.method in IDEMPOTENT
+        and (error.sent is Sent.NO or exchange.method in IDEMPOTENT)
         and not isinstance(exchange.body, Stream)
         and sum(attempt.error == "stale" for attempt in exchange.attempts) <= 1
     )

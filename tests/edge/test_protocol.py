@@ -11,7 +11,7 @@ from gateway.edge.limits import EdgeLimits
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.stream import Stream
-from tests.edge.scripted import ScriptedProxy, calling, echo, fed, serving, until
+from tests.edge.scripted import Caller, ScriptedProxy, calling, echo, fed, serving, until
 
 GET = b"GET /games HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -85,6 +85,50 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time():
             assert (await caller.answer())[2] == b"/%d" % i
         assert (await caller.answer())[2] == b"/games"
     assert proxy.seen[-1].body == b"xyz"
+
+
+async def test_answers_of_one_turn_keep_their_order_however_they_are_written():
+    """Small ones wait for the end of the turn; streams, large ones, closing ones and 100 Continue do not."""
+
+    async def answer(exchange: Exchange) -> Response:
+        if exchange.path == "/stream":
+            return Response(200, [], fed(b"streamed"))
+        if exchange.path == "/large":
+            return Response(200, [], b"x" * 100_000)
+        return Response(200, [], await exchange.buffer_body(100) or exchange.path.encode())
+
+    head = b"%b HTTP/1.1\r\nHost: a\r\n"
+    asked = [b"GET /%b" % name for name in (b"a", b"stream", b"b", b"large", b"c", b"d")]
+    calls = b"".join(head % line + b"\r\n" for line in asked)
+    calls += head % b"POST /e" + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    async with serving(ScriptedProxy(answer)) as (server, port):
+        callers = [await Caller.connect(port) for _ in range(8)]
+        for caller in callers:
+            caller.send(calls)
+        for caller in callers:
+            bodies = [(await caller.answer())[2] for _ in asked]
+            assert bodies == [b"/a", b"streamed", b"/b", b"x" * 100_000, b"/c", b"/d"]
+            assert (await caller.head())[0] == 100
+            caller.send(b"last" + head % b"GET /f" + b"Connection: close\r\n\r\n")
+        for caller in callers:
+            assert (await caller.answer())[2] == b"last"
+            status, headers, body = await caller.answer()
+            assert (status, headers["connection"], body) == (200, "close", b"/f")
+            assert await caller.closed() == b""
+            await caller.close()
+        await until(lambda: not server.connections)
+
+
+async def test_a_caller_that_half_closes_behind_its_answer_still_gets_it():
+    async with serving(ScriptedProxy()) as (_, port):
+        callers = [await Caller.connect(port) for _ in range(20)]
+        for caller in callers:
+            caller.send(GET)
+        for caller in callers:
+            assert (await caller.answer())[0] == 200
+            caller.writer.write_eof()
+            assert await caller.closed() == b""
+            await caller.close()
 
 
 async def test_much_pipelined_input_pauses_reading():

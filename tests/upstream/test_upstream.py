@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import socket
@@ -13,7 +14,7 @@ from gateway.errors import Refused, Sent, UpstreamError
 from gateway.metrics import Metrics, render
 from gateway.stream import Stream
 from gateway.upstream import Upstream, UpstreamConfig
-from tests.upstream.origins import Visit, body_of, call, ok, origin, stream_of, upstream
+from tests.upstream.origins import Origin, Visit, body_of, call, ok, origin, stream_of, upstream
 
 
 def free_port() -> int:
@@ -127,6 +128,51 @@ async def test_a_connection_that_closed_while_idle_is_not_even_tried() -> None:
             await asyncio.wait_for(place.closed.wait(), 5)
             place.closed.clear()
             assert len(exchange.attempts) == 1
+
+
+async def _two_kept(place: Origin, up: Upstream) -> None:
+    """Two connections wait in the pool."""
+    await asyncio.gather(up(call()), up(call()))
+    assert len(place.visits) == 2
+
+
+@pytest.mark.parametrize("stray", [b"", ok(b"poison")])
+async def test_a_connection_that_ends_before_the_turn_does_carried_nothing(stray: bytes) -> None:
+    """Among others a request is written at the end of the turn. What comes before that answers nobody, and
+    a bet may be sent elsewhere, since it was not sent here."""
+    async with origin(ok(b"clean")) as place, upstream(place) as up:
+        await _two_kept(place, up)
+        loop = asyncio.get_running_loop()
+        first, bet = call(), call("POST", body=b"a bet")
+        waiting = [asyncio.ensure_future(up(exchange)) for exchange in (first, bet)]
+
+        def interfere() -> None:  # only the first one, who found nobody else, has written by now
+            assert [exchange.attempts[0].sent for exchange in (first, bet)] == [Sent.UNKNOWN, Sent.NO]
+            for visit in place.visits:
+                sock = visit.writer.get_extra_info("socket")
+                with socket.socket(fileno=os.dup(sock.fileno())) as wire:  # at once, past the loop
+                    if stray:
+                        wire.send(stray)
+                    else:
+                        wire.shutdown(socket.SHUT_RDWR)
+
+        loop.call_soon(interfere)
+        _, answer = await asyncio.gather(*waiting)
+        assert answer.body == b"clean"
+        assert [(one.error, one.sent) for one in bet.attempts] == [("stale", Sent.NO), ("", Sent.YES)]
+        assert sum(head.startswith(b"POST") for head in place.heads) == 1
+
+
+async def test_a_call_given_up_before_the_turn_ends_is_never_sent() -> None:
+    async with origin(ok()) as place, upstream(place) as up:
+        await _two_kept(place, up)
+        stays, leaves = (asyncio.ensure_future(up(call("POST", f"/{name}"))) for name in ("stays", "leaves"))
+        asyncio.get_running_loop().call_soon(leaves.cancel)
+        await stays
+        with pytest.raises(asyncio.CancelledError):
+            await leaves
+        await up(call())
+        assert not any(b"/leaves" in head for head in place.heads)
 
 
 async def test_only_one_replacement_per_call() -> None:
