@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import jwt
 
 from bench.contenders.contender import KEPT, KEY, NETWORKS, RATE, TIMEOUT_SECONDS, Setting, known, program
 from bench.processes import PROXY_CORE, Process, free_port, start
-from gateway.config.server import LogsConfig
 
 POLICIES: dict[str, dict[str, Any]] = {
     "ip_allow_list": {"networks": list(NETWORKS)},
@@ -124,7 +123,7 @@ def configuration(setting: Setting) -> dict[str, Any]:
                 "endpoint": f"http://127.0.0.1:{setting.sink.http_port}/v1/traces",
                 "sample": "100%" if setting.tracing else "0%",
             },
-            "logs": {"level": "warning", **_access_log(bool(options.get("access_log")))},
+            "logs": {"level": "warning", "access": bool(options.get("access_log"))},
         },
     }
 
@@ -199,12 +198,6 @@ def _per_worker(policy: dict[str, Any]) -> dict[str, Any]:
         name: settings | {"scope": "worker"} if name in {"rate_limit", "circuit_breaker"} else settings
         for name, settings in policy.items()
     }
-
-
-def _access_log(wanted: bool) -> dict[str, str]:
-    """Where this version of the gateway cannot do without, there is one."""
-    forms = get_args(LogsConfig.model_fields["format"].annotation)
-    return {"format": "json" if wanted or "off" not in forms else "off"}
 
 
 def _ready(admin_port: int) -> bool:

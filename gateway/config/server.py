@@ -124,6 +124,8 @@ class LogsConfig(Settings):
     """The least severe messages shown."""
     format: Literal["json", "text"] = "json"
     """One JSON object per line, or text for people."""
+    access: bool = True
+    """Write a line for every call. Without it only messages are written; traces and metrics stay."""
 
 
 class TelemetryConfig(Settings):

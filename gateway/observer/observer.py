@@ -45,7 +45,8 @@ class ObserverSettings:
     def read(cls, telemetry: Mapping[str, Any]) -> ObserverSettings:
         """Settings from the `telemetry` section as JSON; sections and keys may be missing."""
         traces, logs = telemetry.get("traces") or {}, telemetry.get("logs") or {}
-        return cls(traces.get("endpoint") or "", logs.get("format") or "json")
+        form = logs.get("format") or "json"
+        return cls(traces.get("endpoint") or "", form if logs.get("access", True) else "off")
 
 
 def resource() -> dict[str, str | bool | int | float]:

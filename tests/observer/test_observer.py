@@ -145,6 +145,7 @@ def test_settings_are_the_telemetry_section() -> None:
     telemetry = {"traces": {"endpoint": "http://c/v1/traces", "sample": "100%"}, "logs": {"format": "text"}}
     assert ObserverSettings.read(telemetry) == ObserverSettings("http://c/v1/traces", "text")
     assert ObserverSettings.read({"traces": {"endpoint": None}, "logs": None}) == ObserverSettings()
+    assert ObserverSettings.read({"logs": {"format": "text", "access": False}}).log_format == "off"
 
 
 def test_a_record_that_makes_no_sense_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
