@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,3 +135,18 @@ def test_the_schema_shows_them_as_text() -> None:
     properties = Everything.model_json_schema()["properties"]
     assert {properties[name]["type"] for name in ("time", "size", "share", "rate")} == {"string"}
     assert properties["time"]["examples"] == ["500ms", "5s", "1h"]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_duration, "٣s"),
+        (parse_duration, "99999999999999999999d"),
+        (parse_size, "9999999999999999GiB"),
+        (parse_percent, "٥%"),
+        (Rate.parse, "999999999999999999999999/second"),
+    ],
+)
+def test_digits_are_ascii_and_figures_have_bounds(parse: Callable[[object], object], text: str):
+    with pytest.raises(ValueError, match="is not a"):
+        parse(text)

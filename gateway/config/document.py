@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
 from gateway.config.scalars import Scalar, read_plain
 from gateway.config.yaml_nodes import DEFAULT_TAGS, STRING, compose, explain
@@ -226,7 +227,7 @@ class Document:
             return self._unresolved(node, "file takes the path of a file", "write {file: PATH}")
         path = self._folder / name
         try:
-            text = path.read_bytes().decode()
+            text = read_file(path).decode()
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
             return self._unresolved(

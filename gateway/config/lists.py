@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from gateway.config.configuration import PlacedPolicy
 from gateway.config.document import Document, Location
+from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
 from gateway.config.sentences import suggest
 from gateway.config.shapes import Shape
@@ -124,7 +125,7 @@ class PolicyLists:
             self.findings.append(Finding.at(start, message, "give the file another name"))
         self.files.append(path)
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
             self.findings.append(

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from gateway.config.configuration import Config, callers_of
 from gateway.config.crosschecks import Broken, CrossChecks
 from gateway.config.document import Document
+from gateway.config.files import read_file
 from gateway.config.findings import ConfigError, Finding, Place, show
 from gateway.config.lists import Entry, PolicyLists
 from gateway.config.models import RoutesFile
@@ -39,7 +40,7 @@ def check(path: Path | str, environ: Mapping[str, str]) -> list[Finding]:
 def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Finding]]:
     name = str(path)
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
         mend = "mend its permissions"

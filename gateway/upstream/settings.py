@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -10,25 +11,34 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_seriali
 
 from gateway.units import Duration, Pem, PemSecret, Secret, format_duration
 
+_PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
+
 
 def _check_url(url: str) -> str:
     """`http://host[:port][/prefix]` or https; the prefix loses its final slash. ValueError for all else."""
     if not url.isascii() or any(character <= " " or character in '\\"<>' for character in url):
-        raise ValueError(f"{url!r} holds characters that a URL may not: percent-encode them")
+        raise ValueError(f"{_shown(url)} holds characters that a URL may not: percent-encode them")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{url!r} is not a URL: {error}") from None
+        raise ValueError(
+            f"{_shown(url)} is not a URL ({error}): write it like http://127.0.0.1:9201 or http://[::1]:9201"
+        ) from None
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{url!r} is not a URL to call: begin it with http:// or https://")
+        raise ValueError(f"{_shown(url)} is not a URL to call: begin it with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("a target's URL may not hold credentials: use the upstream_auth policy")
     if not parts.hostname or port == 0:
-        raise ValueError(f"{url!r} names no host and port to connect to")
+        raise ValueError(f"{_shown(url)} names no host and port to connect to")
     if parts.query or parts.fragment or "?" in url or "#" in url:
-        raise ValueError(f"{url!r} may not hold a query or a fragment: only a path prefix")
+        raise ValueError(f"{_shown(url)} may not hold a query or a fragment: only a path prefix")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def _shown(url: str) -> str:
+    """A URL as a message may quote it: without what may be a password, or a token in a query."""
+    return repr(_PRIVATE.sub("…", url))
 
 
 class _Settings(BaseModel):

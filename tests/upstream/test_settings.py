@@ -93,3 +93,13 @@ def test_a_changed_key_shows_without_being_shown() -> None:
 def test_its_schema_can_be_published() -> None:
     schema = UpstreamConfig.model_json_schema()
     assert schema["properties"]["targets"]["minItems"] == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:hush@127.0.0.1:99999/x", "http://127.0.0.1/x?token=hush", "ftp://u:hush@a", "http://a b?hush"],
+)
+def test_what_may_be_secret_in_a_url_is_not_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match=r"URL|query") as refused:
+        TargetConfig(url=url)
+    assert "hush" not in refused.value.errors()[0]["msg"]  # type: ignore[attr-defined]
