@@ -199,6 +199,12 @@ class Document:
             return self._variable(node, value)
         if "file" in value and len(value) == 1:
             return self._content(node, value["file"])
+        if "file" in value and not value.keys() - {"env", "file", "default"}:
+            return self._unresolved(
+                node,
+                "a value comes out of the environment or out of a file",
+                "write {env: NAME, default: …} or {file: PATH}",
+            )
         return value
 
     def _variable(self, node: MappingNode, value: dict[str, Any]) -> Scalar:

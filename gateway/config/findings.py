@@ -122,6 +122,7 @@ def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
 
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@\"']*@")
+_QUERY = re.compile(r"(://[^\s\"'?]*\?)[^\s\"'},]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -142,7 +143,7 @@ def blot(line: str, secrets: frozenset[str]) -> str:
     given as `{env: …}` or `{file: …}` is no secret: it only says where one is kept.
     """
     line = _CONTROL.sub(" ", line)
-    line = _USER_INFO.sub("…@", line)
+    line = _QUERY.sub(r"\1…", _USER_INFO.sub("…@", line))
     if not secrets:
         return line
     names = "|".join(sorted(map(re.escape, secrets), key=len, reverse=True))
