@@ -1,4 +1,4 @@
-"""Files as a configuration may name them: regular ones, of a size that fits in memory many times over."""
+"""Files as a configuration may name them: regular ones, of a bounded size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.units import format_size
 
 FILE_LIMIT = 64 * 1024 * 1024
-"""Bytes of one file; a hundred thousand routes are half of that."""
+"""Bytes of one file, far above what any configuration takes."""
 
 
 def read_file(path: Path) -> bytes:
