@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.config.configuration import callers_of
 from gateway.config.document import Document, Location
 from gateway.config.findings import Finding, Place
-from gateway.config.lists import Entry, PolicyLists
-from gateway.config.models import RoutesFile
+from gateway.config.lists import Entry, PolicyLists, Resolved
+from gateway.config.models import RouteConfig, RoutesFile
 from gateway.config.orders import check_order
 from gateway.config.paths import check_rewrite
+from gateway.config.salvage import Broken
 from gateway.config.sentences import split, suggest
+from gateway.config.trial import try_out
+from gateway.config.wallets import check_wallet, is_wallet_route
 from gateway.upstream.tls import load_identity, make_context
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
-
-
-@dataclass(slots=True)
-class Broken:
-    """Entries of a file that are wrong in themselves: they are left out, but count as there."""
-
-    names: dict[str, set[str]] = field(default_factory=dict)
-    """Section → names of its wrong entries."""
-    routes: set[int] = field(default_factory=set)
-    """Indices of wrong routes."""
-    sections: set[str] = field(default_factory=set)
-    """Sections that are wrong as a whole, or seem to be there under a wrong name."""
-
-    def of(self, section: str) -> set[str]:
-        """The wrong entries of a section."""
-        return self.names.get(section, set())
-
-    @property
-    def any(self) -> bool:
-        """Is anything wrong that might refer to something else?"""
-        return bool(self.routes or self.of("providers") or self.sections & {"routes", "providers"})
 
 
 class CrossChecks:
@@ -51,7 +33,7 @@ class CrossChecks:
         file: RoutesFile,
         broken: Broken,
         lists: PolicyLists,
-        resolved: dict[int, tuple[Entry, ...] | None],
+        resolved: dict[int, Resolved],
         *,
         folder: Path,
     ) -> None:
@@ -59,9 +41,11 @@ class CrossChecks:
         self.document, self.file, self.broken = document, file, broken
         self.lists, self.resolved = lists, resolved
         self.findings: list[Finding] = []
-        self.routes = {index: route for index, route in enumerate(file.routes) if index not in broken.routes}
         self.upstreams = {*file.upstreams, *broken.of("upstreams")}
-        self.callers = {*file.consumers, *file.providers, *broken.of("consumers"), *broken.of("providers")}
+        self.providers = {*file.providers, *broken.of("providers")}
+        self.callers = {*file.consumers, *broken.of("consumers"), *self.providers}
+        self.twins: set[str] = set()
+        """Callers that could not be told apart."""
         self._names()
         self._references()
         self._rewrites()
@@ -82,9 +66,28 @@ class CrossChecks:
     def _at(self, *location: str | int, key: bool = False) -> Place:
         return self.document.place(location, key=key)
 
+    def routes(self, *keys: str) -> Iterator[tuple[int, RouteConfig]]:
+        """The routes of which these keys are known."""
+        for index, route in enumerate(self.file.routes):
+            if self.broken.knows(index, *keys):
+                yield index, route
+
+    def try_out(self) -> Iterator[Finding]:
+        """What building the policies finds, as far as what they name is right in every part."""
+        wrong = {*self.broken.of("consumers"), *self.broken.of("providers"), *self.twins}
+        known = callers_of(self.file.consumers, self.file.providers)
+        callers = {name: caller for name, caller in known.items() if name not in wrong}
+        complete = not wrong and self.broken.sections.isdisjoint({"consumers", "providers"})
+        used = [(route, self.resolved[index].entries) for index, route in self.routes("provider")]
+        return try_out(used, callers, self.upstreams, complete=complete)
+
+    def _name(self, index: int) -> str:
+        """What to call a route in a sentence."""
+        return self.file.routes[index].name if self.broken.knows(index, "name") else f"number {index + 1}"
+
     def _names(self) -> None:
         first: dict[str, int] = {}
-        for index, route in self.routes.items():
+        for index, route in self.routes("name"):
             if route.name in first:
                 where = self._at("routes", first[route.name], "name")
                 self._error(
@@ -103,17 +106,17 @@ class CrossChecks:
                 )
 
     def _references(self) -> None:
-        providers = {*self.file.providers, *self.broken.of("providers")}
-        for index, route in self.routes.items():
+        for index, route in self.routes("upstream"):
             self._known(route.upstream, self.upstreams, "upstream", ("routes", index, "upstream"))
+        for index, route in self.routes("provider"):
             if route.provider is not None:
-                self._known(route.provider, providers, "provider", ("routes", index, "provider"))
+                self._known(route.provider, self.providers, "provider", ("routes", index, "provider"))
         for name, provider in self.file.providers.items():
             if provider.upstream is not None:
                 self._known(provider.upstream, self.upstreams, "upstream", ("providers", name, "upstream"))
 
     def _rewrites(self) -> None:
-        for index, route in self.routes.items():
+        for index, route in self.routes("rewrite", "match"):
             if route.rewrite is not None:
                 try:
                     check_rewrite(route.rewrite, route.match.path)
@@ -128,7 +131,7 @@ class CrossChecks:
 
     def _ties(self) -> None:
         first: dict[tuple[str, str, str], int] = {}
-        for index, route in self.routes.items():
+        for index, route in self.routes("match"):
             match = route.match
             form = "/".join(":" if segment[:1] == ":" else segment for segment in match.path.split("/"))
             tied: dict[int, list[str]] = {}
@@ -137,24 +140,24 @@ class CrossChecks:
                 if other != index:
                     tied.setdefault(other, []).append(method)
             for other, methods in tied.items():
-                rival = self.file.routes[other]
                 where = self._at("routes", other, "match", "path")
                 self._error(
                     self._at("routes", index, "match", "path"),
-                    f"route {route.name} ties with route {rival.name} on line {where.line}: "
+                    f"route {self._name(index)} ties with route {self._name(other)} on line {where.line}: "
                     f"both take {', '.join(methods)} {match.path}",
                     "change one's path, methods or host, or remove it",
                 )
 
     def _policies(self) -> None:
-        judged: set[tuple[int, bool]] = set()
-        for index, route in self.routes.items():
-            entries = self.resolved[index]
-            if entries is None:
-                continue
-            kind = (id(entries), route.provider is not None)
-            place = self._at("routes", index)
-            found = check_order(entries, route.name, place, provider=kind[1])
+        judged: set[tuple[object, ...]] = set()
+        for index, route in enumerate(self.file.routes):
+            entries, complete = self.resolved[index]
+            provider = route.provider is not None or not self.broken.knows(index, "provider")
+            kind = (provider, complete, *map(id, entries))
+            place, name = self._at("routes", index), self._name(index)
+            found = list(check_order(entries, name, place, provider=provider, complete=complete))
+            if is_wallet_route(route, entries, self.file.providers, self.providers):
+                self.findings += check_wallet(entries, name)
             if kind in judged:  # what is wrong with a list is said once; what is wrong with a route, of each
                 self.findings += [one for one in found if one.place == place]
                 continue
@@ -182,7 +185,8 @@ class CrossChecks:
 
     def _lacks_credentials(self, name: str) -> bool:
         caller = self.file.consumers.get(name) or self.file.providers.get(name)
-        return caller is not None and not caller.credentials
+        wrong = name in self.broken.of("consumers") or name in self.broken.of("providers")
+        return caller is not None and not wrong and not caller.credentials
 
     def _credentials(self) -> None:
         """Two callers with one key could not be told apart."""
@@ -194,6 +198,7 @@ class CrossChecks:
                         continue
                     owner = first.setdefault(credential.api_key.get_secret_value(), (section, name))
                     if owner != (section, name):
+                        self.twins |= {owner[1], name}
                         self._error(
                             self._at(section, name, "credentials", index),
                             f"{name} has the same API key as {owner[1]}: they could not be told apart",
@@ -201,14 +206,14 @@ class CrossChecks:
                         )
 
     def _unused(self) -> None:
-        used = {route.upstream for route in self.routes.values()}
+        used = {route.upstream for route in self.file.routes}
         used |= {
             provider.upstream for provider in self.file.providers.values() if provider.upstream is not None
         }
         used |= {
             str(entry.settings.get("upstream"))
-            for entries in self.resolved.values()
-            for entry in entries or ()
+            for entries, _ in self.resolved.values()
+            for entry in entries
             if entry.name == "fallback"
         }
         if self.broken.any:
@@ -217,7 +222,7 @@ class CrossChecks:
             if name not in used:
                 place = self._at("upstreams", name, key=True)
                 self._warn(place, f"no route uses the upstream {name!r}", "use it, or remove it")
-        if not self.routes:
+        if not self.file.routes:
             message = "there are no routes: every call is answered with 404"
             self._warn(self._at("routes", key=True), message, "add one under routes")
 

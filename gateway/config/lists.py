@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -46,12 +46,23 @@ class Entry:
         return str(self.settings.get("mode", "enforce"))
 
 
+class Resolved(NamedTuple):
+    """What a route's list of names and policies comes to, outermost first."""
+
+    entries: tuple[Entry, ...]
+    complete: bool
+    """False where something in it could not be read: what seems to be missing may be there."""
+
+
+_UNREAD = Resolved((), complete=False)
+
+
 class PolicyLists:
     """Reads each list once, however many routes use it."""
 
     def __init__(self, folder: Path, label: str, environ: Mapping[str, str], root: Path) -> None:
         self._folder, self._label, self._environ, self._root = folder, label, environ, root
-        self._lists: dict[str, tuple[Entry, ...] | None] = {}
+        self._lists: dict[str, Resolved] = {}
         self._shapes: dict[str, Shape] = {}
         self.documents: list[Document] = []
         self.findings: list[Finding] = []
@@ -65,7 +76,9 @@ class PolicyLists:
         `complete` says that all routes could be read, so that a list none of them named is unused.
         """
         for name in self.names:
-            if self._list(name) is not None and complete and name not in self.used and name not in POLICIES:
+            read = self._list(name)
+            known = read.complete or read.entries
+            if known and complete and name not in self.used and name not in POLICIES:
                 self.findings.append(
                     Finding.at(
                         Place(self._file(name), 1, 1),
@@ -75,49 +88,47 @@ class PolicyLists:
                     )
                 )
 
-    def resolve(
-        self, items: Sequence[Any], document: Document, location: Location
-    ) -> tuple[Entry, ...] | None:
-        """A route's list as policies, outermost first; None where a named list could not be read."""
+    def resolve(self, items: Sequence[Any], document: Document, location: Location) -> Resolved:
+        """A route's list as policies, as far as it can be read."""
         entries: list[Entry] = []
         complete = True
         for index, item in enumerate(items):
             here = (*location, index)
             if isinstance(item, str):
                 found = self._named(item, document.place(here))
-                complete = complete and found is not None
-                entries += found or ()
+                complete = complete and found.complete
+                entries += found.entries
             else:
                 entry = self._inline(item, document, here, "")
                 complete = complete and entry is not None
                 if entry is not None:
                     entries.append(entry)
-        return tuple(entries) if complete else None
+        return Resolved(tuple(entries), complete)
 
-    def _named(self, name: str, place: Place) -> tuple[Entry, ...] | None:
+    def _named(self, name: str, place: Place) -> Resolved:
         if name in POLICIES:
             message = f"{name!r} is a policy, and a bare name means a list"
             self.findings.append(Finding.at(place, message, f"write {{{name}: {{…}}}} for the policy"))
-            return None
+            return _UNREAD
         if name not in self.names:
             message = f"there is no policy list {name!r}"
             mend = suggest(name, self.names)
             if not mend.startswith("did"):
                 mend = f"write one in {self._file(name)}" + (f"; {mend}" if self.names else "")
             self.findings.append(Finding.at(place, message, mend))
-            return None
+            return _UNREAD
         self.used.add(name)
         return self._list(name)
 
     def _file(self, name: str) -> str:
         return f"{self._label}{name}.yaml"
 
-    def _list(self, name: str) -> tuple[Entry, ...] | None:
+    def _list(self, name: str) -> Resolved:
         if name not in self._lists:
             self._lists[name] = self._read(name)
         return self._lists[name]
 
-    def _read(self, name: str) -> tuple[Entry, ...] | None:
+    def _read(self, name: str) -> Resolved:
         path = self._folder / f"{name}.yaml"
         start = Place(self._file(name), 1, 1)
         if name in POLICIES:
@@ -131,12 +142,12 @@ class PolicyLists:
             self.findings.append(
                 Finding.at(start, f"the file cannot be read: {reason}", "mend its permissions")
             )
-            return None
+            return _UNREAD
         document = Document(self._file(name), data, self._environ, self._root)
         self.documents.append(document)
         self.files += document.files
         if not document.readable:
-            return None
+            return _UNREAD
         if not isinstance(document.value, list):
             message = (
                 "this policy list is empty"
@@ -150,8 +161,9 @@ class PolicyLists:
                     "write one policy per line: `- cache: {ttl: 5m}`",
                 )
             )
-            return None
-        entries = []
+            return _UNREAD
+        entries: list[Entry] = []
+        complete = True
         for index, item in enumerate(document.value):
             if isinstance(item, str):
                 place = document.place((index,))
@@ -162,11 +174,13 @@ class PolicyLists:
                     message = f"{item!r} is not a policy, and lists do not hold other lists"
                     mend = suggest(item, list(POLICIES))
                 self.findings.append(Finding.at(place, message, mend))
+                complete = False
                 continue
             entry = self._inline(item, document, (index,), name)
+            complete = complete and entry is not None
             if entry is not None:
                 entries.append(entry)
-        return tuple(entries)
+        return Resolved(tuple(entries), complete)
 
     def _inline(self, item: Any, document: Document, location: Location, list_name: str) -> Entry | None:
         place = document.place(location)
@@ -202,7 +216,7 @@ class PolicyLists:
             placed = PlacedPolicy(checked, self._where(place), place, list_name)
         except ValidationError as error:
             shape = self._shapes.setdefault(name, Shape.of(config))
-            self.findings += translate(error, document, here, shape)
+            self.findings += translate(error.errors(include_url=False), document, here, shape)
             return Entry(name, settings, document, here)
         return Entry(name, settings, document, here, placed)
 

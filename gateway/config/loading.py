@@ -5,22 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from gateway.config.configuration import Config, callers_of
-from gateway.config.crosschecks import Broken, CrossChecks
+from gateway.config.configuration import Config
+from gateway.config.crosschecks import CrossChecks
 from gateway.config.document import Document
 from gateway.config.files import read_file
 from gateway.config.findings import ConfigError, Finding, Place, show
-from gateway.config.lists import Entry, PolicyLists
+from gateway.config.lists import PolicyLists, Resolved
 from gateway.config.models import RoutesFile
+from gateway.config.salvage import Broken, salvage
 from gateway.config.shapes import Shape, secret_names, secret_values
-from gateway.config.translate import translate
-from gateway.config.trial import try_out
 from gateway.policies import POLICIES
 
 
@@ -59,7 +55,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         findings.append(Finding.at(document.place(), f"the file is {kind}", mend))
         return None, _shown(findings, [document])
 
-    file, broken = _validate(document, findings, context={"folder": path.parent})
+    file, broken = salvage(document, findings, context={"folder": path.parent})
     label = name[: len(name) - len(path.name)] + "policies/"
     lists = PolicyLists(path.parent / "policies", label, environ, path.parent)
     resolved = _resolve(file, broken, document, lists)
@@ -67,17 +63,14 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
     checks = CrossChecks(document, file, broken, lists, resolved, folder=path.parent)
     documents = [document, *lists.documents]
     findings += lists.findings + checks.findings
+    findings += checks.try_out()
     for read in lists.documents:
         findings += read.findings
-    if not any(finding.severity == "error" for finding in findings):
-        callers = callers_of(file.consumers, file.providers)
-        used = [(route, resolved[index] or ()) for index, route in enumerate(file.routes)]
-        findings += try_out(used, callers, file.upstreams)
     shown = _shown(findings, documents)
     if any(finding.severity == "error" for finding in findings):
         return None, shown
 
-    entries = {file.routes[index].name: found for index, found in resolved.items() if found is not None}
+    entries = {file.routes[index].name: found.entries for index, found in resolved.items()}
     config = Config(
         path=path,
         consumers=file.consumers,
@@ -103,59 +96,22 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
     return config, shown
 
 
-def _validate(
-    document: Document, findings: list[Finding], *, context: dict[str, Path]
-) -> tuple[RoutesFile, Broken]:
-    """The file as far as it is right, and which of its entries are not."""
-    broken = Broken()
-    try:
-        return RoutesFile.model_validate(document.value, context=context), broken
-    except ValidationError as error:
-        findings += translate(error, document, (), Shape.of(RoutesFile))
-        details = error.errors(include_url=False, include_context=False)
-    rest: dict[str, Any] = dict(document.value)
-    for item in details:
-        section, *inner = item["loc"]
-        value = rest.get(str(section))
-        if section in ("consumers", "providers", "upstreams") and inner and isinstance(value, dict):
-            broken.names.setdefault(str(section), set()).add(str(inner[0]))
-        elif section == "routes" and inner and isinstance(value, list):
-            broken.routes.add(int(inner[0]))
-        else:
-            rest.pop(str(section), None)
-            meant = get_close_matches(str(section).lower(), list(RoutesFile.model_fields), 1)
-            broken.sections.update([str(section), *meant])
-    for section, names in broken.names.items():
-        if section in rest:
-            rest[section] = {name: entry for name, entry in rest[section].items() if name not in names}
-    if "routes" in rest:
-        # A stand-in keeps the indices, hence the places, of the routes behind it.
-        rest["routes"] = [
-            {"name": "x", "match": {"methods": ["GET"], "path": "/"}, "upstream": "x"}
-            if index in broken.routes
-            else entry
-            for index, entry in enumerate(rest["routes"])
-        ]
-    rest["version"] = 1
-    return RoutesFile.model_validate(rest, context=context), broken
-
-
-def _resolve(
-    file: RoutesFile, broken: Broken, document: Document, lists: PolicyLists
-) -> dict[int, tuple[Entry, ...] | None]:
+def _resolve(file: RoutesFile, broken: Broken, document: Document, lists: PolicyLists) -> dict[int, Resolved]:
     """Index of each route → its policies. Routes with the same bare names share one result."""
-    shared: dict[tuple[str, ...], tuple[Entry, ...] | None] = {}
-    resolved: dict[int, tuple[Entry, ...] | None] = {}
+    shared: dict[tuple[str, ...], Resolved] = {}
+    resolved: dict[int, Resolved] = {}
     for index, route in enumerate(file.routes):
         items: Sequence[Any] = route.policies
-        if index in broken.routes:  # its own mistakes must not hide those of its policies
+        location = ("routes", index, "policies")
+        if not broken.knows(index, "policies"):
             raw = document.value["routes"][index]
             written = raw.get("policies") if isinstance(raw, dict) else None
             items = written if isinstance(written, list) else ()
-        location = ("routes", index, "policies")
+            resolved[index] = Resolved(lists.resolve(items, document, location).entries, complete=False)
+            continue
         if all(isinstance(item, str) for item in items):
             key = tuple(items)
-            if key not in shared or shared[key] is None:
+            if key not in shared or not shared[key].complete:  # what is wrong is said of each route
                 shared[key] = lists.resolve(items, document, location)
             resolved[index] = shared[key]
         else:

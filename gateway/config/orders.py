@@ -23,17 +23,20 @@ _BEHIND_ERROR_CODES = frozenset({"upstream_auth", "headers", "error_codes"})
 """What may stand inside of `error_codes`; all else has to see answers as it classified them."""
 
 
-def check_order(entries: Sequence[Entry], route: str, place: Place, *, provider: bool) -> Iterator[Finding]:
+def check_order(
+    entries: Sequence[Entry], route: str, place: Place, *, provider: bool, complete: bool = True
+) -> Iterator[Finding]:
     """What is dangerous about a route's policies as they stand, outermost first.
 
-    `provider` tells whether the route has one. Policies that are off are not there.
+    `provider` tells whether the route has one. Policies that are off are not there. Where some could not be
+    read, the list is not `complete`, and nothing is said about what is missing from it.
     """
     active = [entry for entry in entries if entry.mode != "off"]
     yield from _repeated(active, route)
     yield from _before_authentication(active, route)
-    yield from _callers(active, route, place, provider=provider)
+    yield from _callers(active, route, place, provider=provider, complete=complete)
     yield from _inside_error_codes(active, route)
-    yield from _fallbacks(active, route)
+    yield from _fallbacks(active, route, complete=complete)
     yield from _breakers(active, route)
 
 
@@ -86,9 +89,11 @@ def _before_authentication(entries: Sequence[Entry], route: str) -> Iterator[Fin
             )
 
 
-def _callers(entries: Sequence[Entry], route: str, place: Place, *, provider: bool) -> Iterator[Finding]:
+def _callers(
+    entries: Sequence[Entry], route: str, place: Place, *, provider: bool, complete: bool
+) -> Iterator[Finding]:
     """Rules that need to know the caller, and routes that never ask."""
-    known = False
+    known = not complete
     gated = False
     for entry in entries:
         if entry.name == "authentication":
@@ -101,7 +106,7 @@ def _callers(entries: Sequence[Entry], route: str, place: Place, *, provider: bo
                     severity="warning",
                 )
         elif entry.name == "ip_allow_list":
-            gated = True
+            gated = gated or entry.mode == "enforce"
             source = entry.settings.get("from")
             if source == "consumer" and not known:
                 yield _unknown_caller(entry, route, "from: consumer")
@@ -149,7 +154,7 @@ def _inside_error_codes(entries: Sequence[Entry], route: str) -> Iterator[Findin
         )
 
 
-def _fallbacks(entries: Sequence[Entry], route: str) -> Iterator[Finding]:
+def _fallbacks(entries: Sequence[Entry], route: str, *, complete: bool) -> Iterator[Finding]:
     for index, entry in enumerate(entries):
         if entry.name != "fallback":
             continue
@@ -161,13 +166,19 @@ def _fallbacks(entries: Sequence[Entry], route: str) -> Iterator[Finding]:
                 f"on route {route}, fallback stands inside {_and(watchers)}, and would hide every failure",
                 f"move fallback above {_and(watchers)}",
             )
-        if "cache" in outside and "stale" not in entry.settings:
+        stale = "stale" in entry.settings
+        if "cache" in outside:
+            why = (
+                "and a stale answer is only found in a cache further in"
+                if stale
+                else "which would keep its stand-in answers"
+            )
             yield Finding.at(
                 entry.place,
-                f"on route {route}, fallback stands inside cache, which would keep its stand-in answers",
+                f"on route {route}, fallback stands inside cache, {why}",
                 "move fallback above cache",
             )
-        if "stale" in entry.settings and _first(entries, "cache") is None:
+        elif stale and complete and _first(entries, "cache") is None:
             yield Finding.at(
                 entry.place,
                 f"on route {route}, fallback serves stale answers, but there is no cache to keep any",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.networks import Network
 from gateway.units import Duration, Percent, Secret, Size
@@ -88,16 +88,17 @@ class ServerConfig(Settings):
     state_dir: str = "var"
     """Where files of its own are kept, relative to the configuration file. No effect in this version."""
 
-    @model_validator(mode="after")
-    def _address(self) -> Self:
+    @field_validator("host")
+    @classmethod
+    def _address(cls, host: str) -> str:
         try:
-            ip_address(self.host)
+            ip_address(host)
         except ValueError:
-            if self.host != "localhost":
+            if host != "localhost":
                 raise ValueError(
-                    f"server.host {self.host!r} is not an address: write one like 127.0.0.1, 0.0.0.0 or ::"
+                    f"server.host {host!r} is not an address: write one like 127.0.0.1, 0.0.0.0 or ::"
                 ) from None
-        return self
+        return host
 
 
 class TracesConfig(Settings):
@@ -110,11 +111,12 @@ class TracesConfig(Settings):
     sample: Percent | None = None
     """The share of new traces that is recorded; without it `OTEL_TRACES_SAMPLER` decides, else all are."""
 
-    @model_validator(mode="after")
-    def _url(self) -> Self:
-        if self.endpoint is not None and not re.match(r"https?://[^/@\s]+(/\S*)?$", self.endpoint):
+    @field_validator("endpoint")
+    @classmethod
+    def _url(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not re.match(r"https?://[^/@\s]+(/\S*)?$", endpoint):
             raise ValueError("traces.endpoint is not a URL: write it like http://127.0.0.1:4318/v1/traces")
-        return self
+        return endpoint
 
 
 class LogsConfig(Settings):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Location
@@ -23,9 +22,10 @@ _SHAPE_ERRORS = re.compile(
 )
 
 
-def translate(error: ValidationError, document: Document, prefix: Location, shape: Shape) -> list[Finding]:
+def translate(
+    details: list[ErrorDetails], document: Document, prefix: Location, shape: Shape
+) -> list[Finding]:
     """One finding per thing that is wrong with the value at `prefix`, whose form is `shape`."""
-    details = error.errors(include_url=False)
     findings = []
     for item in _best_branches(details, document, prefix):
         finding = _translate(item, document, prefix, shape)

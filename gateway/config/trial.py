@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from gateway.config.findings import Finding
@@ -35,9 +35,15 @@ async def nowhere(exchange: Exchange) -> Response:
 def try_out(
     routes: Iterable[tuple[RouteConfig, tuple[Entry, ...]]],
     callers: Mapping[str, Consumer],
-    upstreams: Iterable[str],
+    upstreams: Collection[str],
+    *,
+    complete: bool,
 ) -> Iterator[Finding]:
-    """What building the policies of these routes objects to; what they share is built once per provider."""
+    """What building the policies of these routes objects to; what they share is built once per provider.
+
+    Where not all callers are known (`complete` is false), and where a policy names what is not there, which
+    has been said, nothing is built.
+    """
     services = Services(
         control=nothing_there, stores=Stores(), consumers=callers, upstreams=dict.fromkeys(upstreams, nowhere)
     )
@@ -46,6 +52,8 @@ def try_out(
         for entry in entries:
             key = (id(entry), route.provider or "")
             if entry.placed is None or entry.mode == "off" or key in built:
+                continue
+            if not _has_what_it_names(entry, route.provider, callers, upstreams, complete=complete):
                 continue
             built.add(key)
             facts = RouteFacts(route.name, route.upstream, route.provider or "", route.stream)
@@ -56,3 +64,19 @@ def try_out(
                 yield Finding.at(
                     entry.place, f"on route {route.name}, {entry.name} cannot be built: {message}", mend
                 )
+
+
+def _has_what_it_names(
+    entry: Entry,
+    provider: str | None,
+    callers: Mapping[str, Consumer],
+    upstreams: Collection[str],
+    *,
+    complete: bool,
+) -> bool:
+    if entry.name == "authentication":
+        names = entry.settings.get("consumers")
+        return all(name in callers and callers[name].credentials for name in names) if names else complete
+    if entry.name == "ip_allow_list" and entry.settings.get("from") == "provider":
+        return provider in callers
+    return entry.name != "fallback" or entry.settings.get("upstream") in (None, *upstreams)

@@ -64,6 +64,10 @@ def test_good_orders(policies: str, tmp_path: Path) -> None:
             "route games has no authentication: it serves any caller from an allowed address",
         ),
         (
+            "{ip_allow_list: {from: provider, mode: shadow}}",
+            "route games has no authentication: it serves everybody",
+        ),
+        (
             "{authentication: {accept: [api_key], mode: shadow}}",
             "on route games, authentication only watches: everybody is let in",
         ),
@@ -78,3 +82,24 @@ def test_good_orders(policies: str, tmp_path: Path) -> None:
 )
 def test_what_is_only_warned_about(policies: str, warning: str, tmp_path: Path) -> None:
     assert said(tmp_path, policies) == [("warning", warning)]
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        "nope, {rate_limit: {rate: 5/second, by: consumer}}, {ip_allow_list: {from: consumer}}",
+        "nope, {fallback: {when: [unreachable], stale: 1d}}",
+    ],
+)
+def test_nothing_is_said_about_what_an_unread_list_may_hold(policies: str, tmp_path: Path) -> None:
+    assert said(tmp_path, policies) == [("error", "there is no policy list 'nope'")]
+
+
+def test_orders_are_judged_beside_an_unread_list(tmp_path: Path) -> None:
+    assert said(tmp_path, "nope, {cache: {}}, AUTH") == [
+        ("error", "there is no policy list 'nope'"),
+        (
+            "error",
+            "on route games, cache stands outside authentication: strangers would be served from the cache",
+        ),
+    ]
