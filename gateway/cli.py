@@ -295,8 +295,6 @@ def run_sandbox(args: argparse.Namespace) -> int:
     from gateway.sandbox import serve_platform, serve_provider
 
     if args.kind == "platform":
-        serve_platform(args.port)
-    else:
-        port = args.port if args.port is not None else {"aurora": 9201, "borealis": 9202}[args.name]
-        serve_provider(args.name, port, args.callback)
-    return 0
+        return serve_platform(args.port)
+    port = args.port if args.port is not None else {"aurora": 9201, "borealis": 9202}[args.name]
+    return serve_provider(args.name, port, args.callback)

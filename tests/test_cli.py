@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,10 +231,20 @@ def test_interrupted(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     assert type_("schema").status == 130
 
 
+@pytest.mark.parametrize("words", [("platform",), ("provider",), ("provider", "borealis")])
+def test_a_sandbox_without_a_port_ends_as_serve_does(type_: Type, words: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = type_("sandbox", *words, "--port", port)
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith(f"cannot listen on 127.0.0.1:{port}: Address already in use. ")
+    assert said.err.count("\n") == 1
+
+
 def test_sandboxes_and_demo_get_what_was_typed(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[object, ...]] = []
-    monkeypatch.setattr("gateway.sandbox.serve_platform", lambda *args: seen.append(args))
-    monkeypatch.setattr("gateway.sandbox.serve_provider", lambda *args: seen.append(args))
+    monkeypatch.setattr("gateway.sandbox.serve_platform", lambda *args: seen.append(args) or 0)
+    monkeypatch.setattr("gateway.sandbox.serve_provider", lambda *args: seen.append(args) or 0)
     monkeypatch.setattr("gateway.demo.run", lambda config, *, once: seen.append((config, once)) or 0)
     for words in (
         ("sandbox", "platform", "--port", "0"),

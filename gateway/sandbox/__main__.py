@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from gateway.sandbox.platform import serve_platform
 from gateway.sandbox.providers import PORTS, serve_provider
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one sandbox until it is told to stop."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one sandbox until it is told to stop; the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m gateway.sandbox", description="Simulated providers and platform."
     )
@@ -23,10 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     provider.add_argument("--callback", default="http://127.0.0.1:8080", help="the gateway's address")
     chosen = parser.parse_args(arguments)
     if chosen.kind == "platform":
-        serve_platform(chosen.port)
-    else:
-        serve_provider(chosen.name, chosen.port, chosen.callback)
+        return serve_platform(chosen.port)
+    return serve_provider(chosen.name, chosen.port, chosen.callback)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -106,6 +106,6 @@ def explain(status: int) -> Response:
     return JSONResponse({"error": "OUT_OF_ORDER", "message": "the platform was told to fail"}, status)
 
 
-def serve_platform(port: int = 9200) -> None:
-    """Run until SIGINT or SIGTERM."""
-    serve(platform_sandbox(), port)
+def serve_platform(port: int = 9200) -> int:
+    """Run until SIGINT or SIGTERM; the exit status."""
+    return serve(platform_sandbox(), port)

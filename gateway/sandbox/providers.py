@@ -27,9 +27,9 @@ def provider_sandbox(
     )
 
 
-def serve_provider(name: str, port: int | None = None, gateway: str = "http://127.0.0.1:8080") -> None:
-    """Run until SIGINT or SIGTERM. `gateway` is the address through which it reaches the wallet."""
-    serve(
+def serve_provider(name: str, port: int | None = None, gateway: str = "http://127.0.0.1:8080") -> int:
+    """Run until SIGINT or SIGTERM; the exit status. `gateway` is the address that leads to the wallet."""
+    return serve(
         provider_sandbox(name, f"{gateway.rstrip('/')}/callbacks/{name}"),
         PORTS[name] if port is None else port,
     )

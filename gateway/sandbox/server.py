@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import struct
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
@@ -162,9 +164,21 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(sandbox: Sandbox, port: int, host: str = "127.0.0.1") -> None:
-    """Serve until SIGINT or SIGTERM. Port 0 takes a free one; the address is printed either way."""
-    server = Server(sandbox, port, host)
+def serve(sandbox: Sandbox, port: int, host: str = "127.0.0.1") -> int:
+    """Serve until SIGINT or SIGTERM. Port 0 takes a free one; the address is printed either way.
+
+    Returns the exit status: 2 where the port cannot be had.
+    """
+    try:
+        server = Server(sandbox, port, host)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        print(
+            f"cannot listen on {host}:{port}: {reason}. "
+            "Is another sandbox running? Say --port 0 for a free port, or another one",
+            file=sys.stderr,
+        )
+        return 2
     print(f"sandbox {sandbox.name} on http://{host}:{server.port}", flush=True)
 
     async def run() -> None:
@@ -174,3 +188,4 @@ def serve(sandbox: Sandbox, port: int, host: str = "127.0.0.1") -> None:
         await server.run_until_told()
 
     asyncio.run(run())
+    return 0

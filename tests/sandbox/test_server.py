@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.sandbox import serve_platform
 from tests.sandbox.running import Running
 
 REQUEST = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -125,3 +126,15 @@ def test_answers_do_not_wait_for_acknowledgements(aurora: Running) -> None:
         (accepted,) = aurora.server.server_state.connections
         of_server = accepted.transport.get_extra_info("socket")
         assert of_server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_port_in_use_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert serve_platform(port) == 2
+        told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use. "
+        "Is another sandbox running? Say --port 0 for a free port, or another one\n"
+    )
