@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -64,18 +65,40 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def cannot_listen(host: str, port: int, error: Exception, *, option: str = "") -> str:
+    """Why an address cannot be listened on, and what to do. `option` is `admin-` for the admin port's."""
+    where, anywhere = _authority(host, port), f"say --{option}host with an address of this machine"
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    # `create_server` makes a plain OSError of the resolver's own, and leaves its negative numbers.
+    if number < 0 or isinstance(error, UnicodeError):
+        return f"cannot listen on {where}: there is no host {host!r}; {anywhere}, like 127.0.0.1"
+    told = f"cannot listen on {where}: {os.strerror(number) if number else error}"
+    if number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        every = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - advice, not an address that is taken
+        return f"{told}; {anywhere}, or {every} for all of them"
+    if number == errno.EADDRINUSE:
+        return f"{told}. Is another gateway running? Say --{option}port 0 for a free port, or another one"
+    if number == errno.EACCES:
+        return f"{told}; ports below 1024 are for root: say --{option}port with another one"
+    return f"{told}; say another --{option}host or --{option}port"
+
+
 async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
     supervisor = Supervisor(args.config, config, os.environ, workers=args.workers)
     host = args.host or config.server.host
     try:
         port = supervisor.listen(host, args.port)
+    except (OSError, UnicodeError) as error:
+        supervisor.abandon()
+        print(cannot_listen(host, args.port, error), file=sys.stderr)
+        return 2
+    try:
         family = socket.AF_INET6 if ":" in args.admin_host else socket.AF_INET
         admin_socket = socket.create_server((args.admin_host, args.admin_port), family=family)
-    except OSError as error:
-        print(
-            f"cannot listen: {error.strerror}. Is another gateway running? Try --port 0 --admin-port 0",
-            file=sys.stderr,
-        )
+    except (OSError, UnicodeError) as error:
+        supervisor.abandon()
+        told = cannot_listen(args.admin_host, args.admin_port, error, option="admin-")
+        print(told, file=sys.stderr)
         return 2
     admin_port = admin_socket.getsockname()[1]
     app = Admin(supervisor, token).app()

@@ -71,6 +71,12 @@ class Supervisor:
         self.listeners.append(listener)
         return int(listener.getsockname()[1])
 
+    def abandon(self) -> None:
+        """Leave nothing behind of one that will not start."""
+        for listener in self.listeners:
+            listener.close()
+        self._runtime.cleanup()
+
     async def start(self) -> None:
         """Start the observer and the workers, and begin to watch them and the configuration."""
         self.observer = ObserverProcess(Path(self._runtime.name), self.config.telemetry.for_observer())

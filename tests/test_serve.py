@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -14,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.serve import _authority, serve
+from gateway.config import load
+from gateway.serve import _authority, _serve, cannot_listen, serve
 from tests.scenarios.running import children_of, eventually, gateway, is_alive
 
 CONFIG = """\
@@ -63,9 +66,44 @@ def test_a_port_in_use_is_told(tmp_path: Path, which: str) -> None:
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
     assert ended.returncode == 2
-    assert "cannot listen: Address already in use" in ended.stderr
-    assert f"{taken_port})). Is another gateway running?" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    option = f"--{which.replace('_', '-')}"
+    assert ended.stderr == (
+        f"cannot listen on 127.0.0.1:{taken_port}: Address already in use. "
+        f"Is another gateway running? Say {option} 0 for a free port, or another one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("no.such.name.invalid", "there is no host 'no.such.name.invalid'; {mend}, like 127.0.0.1"),
+        ("a" * 64, f"there is no host '{'a' * 64}'; {{mend}}, like 127.0.0.1"),
+        ("192.0.2.1", "Cannot assign requested address; {mend}, or 0.0.0.0 for all of them"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str, told: str
+) -> None:
+    for option in ("", "admin-"):
+        arguments = asked(tmp_path, **{f"{option}host".replace("-", "_"): host})
+        assert asyncio.run(_serve(arguments, load(arguments.config, {}), "")) == 2
+        said = told.format(mend=f"say --{option}host with an address of this machine")
+        assert capsys.readouterr().err == f"cannot listen on {host}:0: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EACCES, "Permission denied; ports below 1024 are for root: say --admin-port with another one"),
+        (errno.EMFILE, "Too many open files; say another --admin-host or --admin-port"),
+    ],
+)
+def test_other_reasons_not_to_listen(number: int, told: str) -> None:
+    said = cannot_listen("127.0.0.1", 80, OSError(number, "with an address in it"), option="admin-")
+    assert said == f"cannot listen on 127.0.0.1:80: {told}"
+    absent = cannot_listen("2001:db8::1", 80, OSError(errno.EADDRNOTAVAIL, ""))
+    assert absent.startswith("cannot listen on [2001:db8::1]:80: Cannot assign requested address; ")
+    assert absent.endswith(", or :: for all of them")
 
 
 def test_with_a_token_the_admin_port_may_be_for_everybody() -> None:
