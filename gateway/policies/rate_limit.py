@@ -126,14 +126,17 @@ class RateLimitConfig(PolicyConfig):
 
 
 class _Head:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` and `RateLimit`."""
+    """The fields of draft-ietf-httpapi-ratelimit-headers-11: `RateLimit-Policy` and `RateLimit`.
+
+    `r` never exceeds `q`, and within `t` no more than `r` calls can pass: `t` ends when there are more.
+    """
 
     __slots__ = ("_format", "policy")
 
     def __init__(self, label: bytes, limit: Limit) -> None:
         self.policy = (
             b"ratelimit-policy",
-            b'"%b";q=%d;w=%d' % (label, limit.rate.amount, limit.rate.seconds),
+            b'"%b";q=%d;w=%d' % (label, limit.quota, limit.window_seconds),
         )
         self._format = b'"%b";r=%%d;t=%%d' % label.replace(b"%", b"%%")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from math import floor
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.units import Rate
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 Strategy = Literal["fixed_window", "sliding_window", "token_bucket"]
 Verdict = tuple[int, float]
-"""(calls left, seconds until the quota is whole again), or (-1, seconds until a call may pass)."""
+"""(calls left, seconds until there are more), or (-1, seconds until a call may pass)."""
 
 MAX_KEYS = 1_000_000
 """Keys one counter remembers at most. A key costs about 150 bytes, 200 in a token bucket; beyond the cap,
@@ -29,6 +30,16 @@ class Limit:
     rate: Rate
     strategy: Strategy
     burst: int
+
+    @property
+    def quota(self) -> int:
+        """The most calls that may come at once."""
+        return self.burst or self.rate.amount
+
+    @property
+    def window_seconds(self) -> int:
+        """In how many whole seconds the quota comes in: of a token bucket, the time it takes to fill."""
+        return ceil(Fraction(self.quota * self.rate.seconds, self.rate.amount))
 
     def __str__(self) -> str:
         return f"{self.strategy}/{self.rate}/{self.burst}"
@@ -96,27 +107,28 @@ class SlidingWindow:
         self._start = float("-inf")
 
     def hit(self, key: str, now: float) -> Verdict:
+        seconds = self._seconds
         elapsed = now - self._start
-        if elapsed >= self._seconds:
-            if elapsed < 2 * self._seconds:
-                self._before, self._start = self._counts, self._start + self._seconds
+        if elapsed >= seconds:
+            if elapsed < 2 * seconds:
+                self._before, self._start = self._counts, self._start + seconds
             else:
                 self._before, self._start = {}, now
             self._counts = {}
             elapsed = now - self._start
         count = self._counts.get(key, 0)
         before = self._before.get(key, 0)
-        left = self._amount - count - floor(before * (1 - elapsed / self._seconds))
+        left = self._amount - count
+        more_in = seconds - elapsed  # this window must end, and begin to fade ...
+        if before and (faded_to := int(before * more_in / seconds)):
+            left -= faded_to
+            more_in -= faded_to * seconds / before  # ... or what is left of the last one falls by one
         if left > 0:
             if not count and len(self._counts) >= self._half:
                 self._counts.pop(next(iter(self._counts)))
             self._counts[key] = count + 1
-            return left - 1, 2 * self._seconds - elapsed
-        if count < self._amount:  # as soon as the last window's share has faded below what is free
-            free_at = self._seconds * (1 - (self._amount - count) / before)
-        else:  # this window is full: it must end, and begin to fade
-            free_at = float(self._seconds)
-        return -1, max(0.0, free_at - elapsed) + 0.001
+            return left - 1, more_in
+        return -1, max(0.0, more_in) + 0.001
 
     def __len__(self) -> int:
         return len(self._counts) + len(self._before)
@@ -150,13 +162,14 @@ class TokenBucket:
                 self._times, self._older = {}, self._times
                 self._rotate_at = now + self._lifetime
             arrival = self._older.get(key, 0)
-        arrival = max(arrival, ticks) + self._token
+        arrival = (arrival if arrival > ticks else ticks) + self._token  # noqa: FURB136 - `max` is a call
         room = self._depth - (arrival - ticks)
         if room < 0:
             self._times[key] = arrival - self._token
             return -1, -room / self._amount / _NANO
         self._times[key] = arrival
-        return room // self._token, (arrival - ticks) / self._amount / _NANO
+        left = room // self._token
+        return left, ((left + 1) * self._token - room) / self._amount / _NANO
 
     def __len__(self) -> int:
         return len(self._times) + len(self._older)

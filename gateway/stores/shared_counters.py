@@ -28,7 +28,8 @@ local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + token
 local room = depth - (arrival - now)
 if room < -0.5 then return {-1, math.ceil(-room)} end
 redis.call('SET', KEYS[1], string.format('%.3f', arrival), 'PX', math.ceil((arrival - now) / 1000))
-return {math.floor((room + 0.5) / token), math.ceil(arrival - now)}
+local left = math.floor((room + 0.5) / token)
+return {left, math.max(0, math.ceil((left + 1) * token - room))}
 """
 """The generic cell rate algorithm on the store's own clock, in microseconds: one round trip, atomic."""
 
@@ -85,11 +86,9 @@ class SharedCounters:
             return max(-1, amount - count), max(0.0, ends_at - time.time())
         allowed = await self._storage.acquire_sliding_window_entry(name, amount, seconds)
         before, before_ttl, count, ttl = await self._storage.get_sliding_window(name, seconds)
-        if allowed:
-            return max(0, amount - count - floor(before * before_ttl / seconds)), ttl
-        if count < amount and before:
-            return -1, max(0.0, before_ttl - (amount - count) * seconds / before) + 0.001
-        return -1, max(0.0, ttl - seconds) + 0.001
+        faded_to = floor(before * before_ttl / seconds)
+        more_in = max(0.0, before_ttl - faded_to * seconds / before if faded_to else ttl - seconds)
+        return (max(0, amount - count - faded_to), more_in) if allowed else (-1, more_in + 0.001)
 
     async def close(self) -> None:
         """Close the connections."""

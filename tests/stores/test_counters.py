@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from copy import deepcopy
 
 import limits
 import pytest
@@ -78,10 +79,52 @@ def test_the_token_bucket_is_exact(amount: int, seconds: int, burst: int, gaps_m
         if tokens >= unit:
             tokens -= unit
             assert left == tokens // unit
-            assert after == pytest.approx((burst * unit - tokens) / amount / 1000, abs=1e-6)
+            assert after == pytest.approx((unit - tokens % unit) / amount / 1000, abs=1e-6)
         else:
             assert left == -1
             assert after == pytest.approx((unit - tokens) / amount / 1000, abs=1e-6)
+
+
+@given(
+    strategy=st.sampled_from(STRATEGIES),
+    amount=st.integers(1, 12),
+    seconds=st.sampled_from([1, 7, 60]),
+    burst=st.integers(1, 20),
+    gaps=st.lists(st.floats(0, 2.5), min_size=1, max_size=40),
+)
+def test_until_the_time_told_there_is_no_more_than_told_and_then_there_is(
+    strategy: Strategy, amount: int, seconds: int, burst: int, gaps: list[float]
+) -> None:
+    rule = Limit(Rate(amount, seconds, ""), strategy, burst if strategy == "token_bucket" else 0)
+    counter, now = local_counter(rule), 100.0
+    for gap in gaps:
+        now += gap * seconds / amount
+        left, wait = counter.hit("k", now)
+        assert left < rule.quota
+        assert wait + 1e-9 >= 0
+        assert wait <= rule.window_seconds + 0.0011
+        there = max(left, 0)
+        if wait > 0.003:
+            earlier = deepcopy(counter).hit("k", now + wait - 0.002)
+            assert earlier[0] == there - 1, "this call took one, and none had come"
+        later = deepcopy(counter).hit("k", now + wait + 1e-6)
+        assert later[0] >= there, "this call took one, and yet there are as many"
+
+
+@pytest.mark.parametrize(
+    ("text", "strategy", "burst", "quota", "window"),
+    [
+        ("100/second", "fixed_window", 0, 100, 1),
+        ("5/10minute", "sliding_window", 0, 5, 600),
+        ("100/second", "token_bucket", 100, 100, 1),
+        ("100/second", "token_bucket", 250, 250, 3),  # two and a half, rounded up
+        ("100/second", "token_bucket", 1, 1, 1),
+        ("1/day", "token_bucket", 3, 3, 3 * 86_400),
+    ],
+)
+def test_the_quota_and_its_window(text: str, strategy: Strategy, burst: int, quota: int, window: int) -> None:
+    rule = Limit(Rate.parse(text), strategy, burst)
+    assert (rule.quota, rule.window_seconds) == (quota, window)
 
 
 @given(

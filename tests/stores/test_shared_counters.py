@@ -79,6 +79,20 @@ async def test_a_bucket_fills_again(counters: SharedCounters) -> None:
     assert (await counters.hit(rule, "fill", "k"))[0] == 0
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_after_the_time_told_there_is_more_than_told(
+    counters: SharedCounters, strategy: Strategy
+) -> None:
+    rule = Limit(Rate.parse("8/2second"), strategy, 8 if strategy == "token_bucket" else 0)
+    for key in ("first", "second"):  # the second window of a sliding one is where it fades
+        for _ in range(5):
+            left, wait = await counters.hit(rule, f"more-{strategy}", "k")
+            assert left < rule.quota
+            assert 0 <= wait <= rule.window_seconds + 0.01, key
+        await asyncio.sleep(wait + 0.005)
+        assert (await counters.hit(rule, f"more-{strategy}", "k"))[0] >= max(0, left)
+
+
 async def test_a_sliding_window_fades(counters: SharedCounters) -> None:
     rule = limit("2/second", "sliding_window")
     for _ in range(2):
