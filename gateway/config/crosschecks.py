@@ -18,6 +18,7 @@ from gateway.config.paths import check_rewrite
 from gateway.config.salvage import Broken
 from gateway.config.sentences import split, suggest
 from gateway.config.trial import try_out
+from gateway.config.trust import check_trust
 from gateway.config.wallets import check_wallet, is_wallet_route
 from gateway.upstream.tls import load_identity, make_context
 
@@ -55,6 +56,7 @@ class CrossChecks:
         self._unused()
         self._upstreams()
         self._certificates()
+        self.findings += check_trust(file.server, document)
         self._without_effect()
 
     def _error(self, place: Place, message: str, mend: str) -> None:

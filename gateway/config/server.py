@@ -51,7 +51,7 @@ class ServerLimitsConfig(Settings):
     connections: Annotated[int, Field(ge=1)] = 10_000
     """Open connections in all."""
     connections_per_client: Annotated[int, Field(ge=1)] = 1_000
-    """Open connections per client address."""
+    """Open connections per client address; `trusted_proxies`, which carry many clients, are exempt."""
 
 
 class DrainConfig(Settings):
@@ -76,7 +76,8 @@ class ServerConfig(Settings):
     host: str = "127.0.0.1"
     """The address to listen on; `0.0.0.0` or `::` for all."""
     trusted_proxies: tuple[Network, ...] = ()
-    """Who may say what the client's address is."""
+    """Who may say what the client's address is, and is exempt from `limits.connections_per_client`: load
+    balancers, nobody else."""
     tls: TlsConfig | None = None
     """HTTPS instead of HTTP."""
     limits: ServerLimitsConfig = ServerLimitsConfig()
