@@ -172,6 +172,17 @@ async def test_the_observer_is_started_again(supervisor: Supervisor) -> None:
     assert supervisor.ready
 
 
+async def test_a_refused_reload_tells_its_errors_first(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor.path.write_text(CONFIG + "routes2: []\n")
+    await supervisor.reload()
+    told = [r.getMessage().splitlines() for r in caplog.records if "refused" in r.getMessage()][-1]
+    assert told[0] == "reload refused, generation 1 serves on:"
+    assert told[1].endswith("routes.yaml:7:1: error: unknown key 'routes2'; did you mean 'routes'?")
+    assert told[2:] == ["and 1 warning, which `gateway check` tells"]
+
+
 async def test_told_to_stop_twice_it_cuts_what_is_left(tmp_path: Path) -> None:
     supervisor = make(tmp_path)
     supervisor.listen("127.0.0.1", 0)

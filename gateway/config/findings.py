@@ -57,10 +57,16 @@ class Finding:
 
 
 class ConfigError(GatewayError):
-    """A configuration that cannot serve; holds everything that was found, warnings too."""
+    """A configuration that cannot serve; holds everything that was found, warnings too.
+
+    As text it is the errors alone, and how many warnings there are: logs are read from the top.
+    """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("\n".join(str(finding) for finding in findings))
+        lines = [str(finding) for finding in findings if finding.severity == "error"]
+        if count := len(findings) - len(lines):
+            lines.append(f"and {count} warning{'s'[: count != 1]}, which `gateway check` tells")
+        super().__init__("\n".join(lines))
         self.findings = tuple(findings)
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Finding, ...]]]:

@@ -70,6 +70,15 @@ def test_the_error_holds_all_of_them_and_survives_pickling() -> None:
     assert pickle.loads(pickle.dumps(error)).findings == error.findings
 
 
+def test_as_text_errors_are_not_hidden_behind_warnings() -> None:
+    warnings = [Finding.at(Place("a.yaml", line, 1), "odd", severity="warning") for line in (1, 2)]
+    error = Finding.at(Place("a.yaml", 3, 1), "wrong", "mend it")
+    told = "a.yaml:3:1: error: wrong; mend it\nand %s, which `gateway check` tells"
+    assert str(ConfigError([*warnings, error])) == told % "2 warnings"
+    assert str(ConfigError([error, *warnings[:1]])) == told % "1 warning"
+    assert ConfigError([*warnings, error]).findings == (*warnings, error)
+
+
 def test_of_a_very_long_line_what_is_around_the_place_is_shown() -> None:
     for column, shown in ((1, "here"), (3001, "x"), (2000, "x")):
         line = "here" + "x" * 2996
