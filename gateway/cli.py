@@ -79,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(run=run_check)
 
     explain = commands.add_parser("explain", help="what would happen to a call, touching no live state")
-    explain.add_argument("method", metavar="METHOD", help="GET, POST, ...")
+    explain.add_argument("method", metavar="METHOD", help="GET, POST, ..., in capitals as on the wire")
     explain.add_argument("path", metavar="PATH", help="path, with a query where wanted")
     explain.add_argument(
         "--from", dest="client", default="127.0.0.1", metavar="IP", help="the caller's address"
@@ -205,6 +205,7 @@ def run_explain(args: argparse.Namespace) -> int:
     """`gateway explain`. Exit status 0 where the call would be forwarded, 1 where refused."""
     from gateway.edge.explainable import explainable
     from gateway.edge.limits import EdgeLimits
+    from gateway.edge.plain import METHODS
     from gateway.errors import Refused
     from gateway.explain import explain, render
 
@@ -218,12 +219,14 @@ def run_explain(args: argparse.Namespace) -> int:
     config = _load(args.config)
     try:
         exchange = explainable(
-            args.method.upper(), args.path, headers, client=args.client, https=args.https,
+            args.method, args.path, headers, client=args.client, https=args.https,
             limits=EdgeLimits.of(config.server), trusted_proxies=config.server.trusted_proxies,
         )  # fmt: skip
     except Refused as refusal:
+        meant = args.method.upper()
+        hint = f"; did you mean {meant}?" if meant != args.method and meant.encode() in METHODS else ""
         print(
-            f"the edge would refuse this call before any route: {refusal.detail} ({refusal.code})",
+            f"the edge would refuse this call before any route: {refusal.detail} ({refusal.code}){hint}",
             file=sys.stderr,
         )
         return 1
