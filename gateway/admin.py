@@ -19,7 +19,10 @@ from starlette.routing import Route
 
 from gateway import __version__
 from gateway.channel import ChannelClosed, RemoteError
+from gateway.config import Config
+from gateway.config.sentences import suggest
 from gateway.metrics import render
+from gateway.policies.cache import CacheConfig
 from gateway.supervisor import Supervisor
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,6 +42,24 @@ def _host_name(authority: str) -> str:
     """A Host header without its port."""
     name, _, port = authority.lower().rpartition(":")
     return name if port.isdecimal() else authority.lower()
+
+
+def not_purgeable(config: Config, route: str | None = None, tag: str | None = None) -> str:
+    """Why no cache goes by that route or tag, and which may be meant; empty where one does."""
+    caches = {
+        name: policy.config
+        for name, policies in config.policies.items()
+        for policy in policies
+        if isinstance(policy.config, CacheConfig) and policy.config.mode != "off"
+    }
+    if route is not None:
+        if route in caches:
+            return ""
+        if route in config.policies:
+            return f"route {route!r} has no cache"
+        return f"no route with a cache is called {route!r}; {suggest(route, list(caches))}"
+    tags = {name for cache in caches.values() for name in cache.tags}
+    return "" if tag in tags else f"no cache bears the tag {tag!r}; {suggest(str(tag), list(tags))}"
 
 
 class Admin:
@@ -181,7 +202,11 @@ class Admin:
         ):
             return _problem(400, 'say {"route": "NAME"} or {"tag": "NAME"}')
         counts = await self.supervisor.tell("purge", body)
-        return JSONResponse({"purged": sum(count for count in counts if isinstance(count, int))})
+        told = {"purged": sum(count for count in counts if isinstance(count, int))}
+        # Answers outlive the configuration they were kept under: only what forgot nothing can be a mistake.
+        if not told["purged"] and (error := not_purgeable(self.supervisor.config, **body)):
+            return JSONResponse({**told, "error": error}, 404)
+        return JSONResponse(told)
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -155,8 +155,14 @@ def tell_reload(args: argparse.Namespace) -> int:
 
 
 def tell_purge(args: argparse.Namespace) -> int:
-    """`gateway purge --route NAME | --tag NAME`."""
+    """`gateway purge --route NAME | --tag NAME`. Exit status 1 where no cache goes by that name."""
     what = {"route": args.route} if args.route else {"tag": args.tag}
     answer = _asked(args, "/api/cache/purge", _has("purged"), what)
-    print(json.dumps(answer) if args.json else f"{answer['purged']} cached answers forgotten")
-    return 0
+    error = answer.get("error", "")
+    if args.json:
+        print(json.dumps(answer))
+    elif error:
+        print(error, file=sys.stderr)
+    else:
+        print(f"{answer['purged']} cached answers forgotten")
+    return 1 if error else 0

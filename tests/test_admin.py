@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.admin import Admin, is_loopback
+from gateway.admin import Admin, is_loopback, not_purgeable
 from gateway.channel import ChannelClosed
+from gateway.config import load
 from gateway.metrics import Metrics
 
 JSON = {"content-type": "application/json"}
+CACHES = """
+version: 1
+upstreams: {it: {targets: [{url: "http://127.0.0.1:9"}]}}
+routes:
+  - {name: games, match: {methods: [GET], path: /games}, upstream: it, policies: [{cache: {tags: [tables]}}]}
+  - {name: lobby, match: {methods: [GET], path: /lobby}, upstream: it, policies: [{cache: {}}]}
+  - {name: wallet, match: {methods: [POST], path: /wallet}, upstream: it}
+  - {name: "off", match: {methods: [GET], path: /off}, upstream: it, policies: [{cache: {mode: "off"}}]}
+"""
 
 
 class Worker:
@@ -54,6 +65,8 @@ class Supervisor:
         self.observer = Observer()
         self.reloads = 0
         self.told: list[Any] = []
+        self.forgotten = 2
+        """What each worker forgets at a purge."""
 
     async def samples(self) -> list[Any]:
         metrics = Metrics()
@@ -66,7 +79,7 @@ class Supervisor:
 
     async def tell(self, op: str, payload: Any) -> list[Any]:
         self.told.append((op, payload))
-        return [2, 3, ChannelClosed()]
+        return [self.forgotten, self.forgotten, ChannelClosed()]
 
 
 @pytest.fixture
@@ -179,7 +192,7 @@ async def test_a_reload_tells_what_changed_or_what_is_wrong(supervisor: Supervis
 
 async def test_a_purge_adds_up_what_workers_forgot(supervisor: Supervisor) -> None:
     async with client(supervisor) as asking:
-        assert (await asking.post("/api/cache/purge", json={"route": "games"})).json() == {"purged": 5}
+        assert (await asking.post("/api/cache/purge", json={"route": "games"})).json() == {"purged": 4}
         for body in (
             b"{}",
             b"[]",
@@ -192,6 +205,36 @@ async def test_a_purge_adds_up_what_workers_forgot(supervisor: Supervisor) -> No
             answer = await asking.post("/api/cache/purge", content=body, headers=JSON)
             assert answer.status_code == 400, body
     assert supervisor.told == [("purge", {"route": "games"})]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ({"route": "games"}, ""),
+        ({"route": "gmaes"}, "no route with a cache is called 'gmaes'; did you mean 'games'?"),
+        ({"route": "zzz"}, "no route with a cache is called 'zzz'; there are games, lobby"),
+        ({"route": "wallet"}, "route 'wallet' has no cache"),
+        ({"route": "off"}, "route 'off' has no cache"),
+        ({"tag": "tables"}, ""),
+        ({"tag": "table"}, "no cache bears the tag 'table'; did you mean 'tables'?"),
+        ({"tag": "games"}, "no cache bears the tag 'games'; there is tables"),
+        ({"tag": ""}, "no cache bears the tag ''; there is tables"),
+    ],
+)
+async def test_a_purge_of_what_there_is_not_is_an_error(
+    supervisor: Supervisor, what: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "routes.yaml").write_text(CACHES)
+    config = load(tmp_path / "routes.yaml", {})
+    assert not_purgeable(config, **what) == told
+    supervisor.config = config  # type: ignore[assignment]
+    supervisor.forgotten = 0
+    async with client(supervisor) as asking:
+        answer = await asking.post("/api/cache/purge", json=what)
+        assert answer.status_code == (404 if told else 200)
+        assert answer.json() == ({"purged": 0, "error": told} if told else {"purged": 0})
+        supervisor.forgotten = 1  # of a configuration before this one
+        assert (await asking.post("/api/cache/purge", json=what)).json() == {"purged": 2}
 
 
 async def test_traces_are_the_observers_to_tell(supervisor: Supervisor) -> None:

@@ -146,6 +146,14 @@ def test_a_purge_is_told_with_its_count(port: Port, capsys: pytest.CaptureFixtur
     assert [asked[3] for asked in port.asked] == ['{"route": "games"}', '{"tag": "lobby"}']
 
 
+def test_a_name_no_cache_has_is_an_error(port: Port, capsys: pytest.CaptureFixture[str]) -> None:
+    port.says({"purged": 0, "error": "no cache bears the tag 'x'; there are none"}, 404)
+    assert tell_purge(args(port, tag="x")) == 1
+    assert capsys.readouterr() == ("", "no cache bears the tag 'x'; there are none\n")
+    assert tell_purge(args(port, tag="x", json=True)) == 1
+    assert json.loads(capsys.readouterr().out)["purged"] == 0
+
+
 def test_traces_are_asked_for_by_filter_and_by_id(port: Port, capsys: pytest.CaptureFixture[str]) -> None:
     port.says([])
     assert show_traces(args(port, errors=True, slow=True, route="a b", limit=3)) == 1

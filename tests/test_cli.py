@@ -207,6 +207,8 @@ def test_commands_that_ask_a_running_gateway(type_: Type) -> None:
         purged = type_("purge", "--tag", "games", *at)
         assert purged == (0, "0 cached answers forgotten\n", "")
         assert json.loads(type_("purge", "--route", "games", *at, "--json").out) == {"purged": 0}
+        mistyped = type_("purge", "--route", "gmaes", *at)
+        assert mistyped == (1, "", "no route with a cache is called 'gmaes'; did you mean 'games'?\n")
 
         assert type_("reload", *at).out == "generation 1 serves\n  nothing changed\n"
         assert json.loads(type_("reload", *at, "--json").out)["error"] == ""
