@@ -39,7 +39,8 @@ def problem(
         "trace_id": exchange.trace_id,
     }
     if native is not None:
-        body["provider"] = provider
+        if provider:
+            body["provider"] = provider
         body["native"] = {"code": native.code, "message": native.message, "status": native.status}
     fields = [(b"content-type", b"application/problem+json"), *headers]
     if status == 401 and not any(name == b"www-authenticate" for name, _ in headers):

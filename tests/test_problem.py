@@ -50,6 +50,8 @@ def test_a_providers_own_words_are_kept() -> None:
     assert told["provider"] == "aurora"
     assert told["native"] == {"code": "G404", "message": "kein Spiel „x“", "status": 404}
     assert call.native is native
+    nameless = problem(call, "GAME_UNAVAILABLE", "no", retryable=False, native=native)
+    assert list(json.loads(nameless.body)) == [*FIELDS, "native"]
 
 
 @pytest.mark.parametrize(

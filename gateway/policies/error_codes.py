@@ -163,7 +163,8 @@ class _ErrorCodes:
             (rule.status, rule.code): rule.as_ for rule in config.both
         }
         self.shadow = config.mode == "shadow"
-        self.provider = services.route.provider or services.route.upstream
+        self.provider = services.route.provider
+        self.counted_as = self.provider or services.route.upstream
         self.unmapped: Counter = services.metrics.counter(
             "gateway_unmapped_errors_total", "Provider errors that no rule maps", ("provider", "native_code")
         )
@@ -213,9 +214,9 @@ class _ErrorCodes:
         return "TEMPORARY" if status >= 500 or status in _TEMPORARY_STATUSES else "FINAL"
 
     def count_unmapped(self, native: str) -> None:
-        labels = (self.provider, native[:64])
+        labels = (self.counted_as, native[:64])
         if labels not in self.unmapped.values and len(self.unmapped.values) >= LABELS_MAX:
-            labels = (self.provider, "other")
+            labels = (self.counted_as, "other")
         self.unmapped.add(labels)
 
     def answer(self, exchange: Exchange, response: Response, code: str, native: Native) -> Response:

@@ -207,6 +207,19 @@ async def test_repeating_is_advised_only_where_it_cannot_apply_twice(method, sta
     assert json.loads(response.body)["retryable"] is retryable
 
 
+async def test_without_a_provider_none_is_named():
+    services = make_services(route=RouteFacts(upstream="backend"))
+    response, exchange = await run(
+        {"codes": {"E": "SESSION_INVALID"}}, answer(404, {"code": "E"}), services=services
+    )
+    told = json.loads(response.body)
+    assert "provider" not in told
+    assert told["native"] == {"code": "E", "message": "", "status": 404}
+    assert exchange.native is not None
+    assert response.header(b"www-authenticate") == b'Provider realm="gateway"'
+    assert b"backend" not in response.body
+
+
 @pytest.mark.parametrize(("wait", "told"), [(b"7", b"7"), (b"soon", None), (b"9" * 20, None)])
 async def test_the_provider_says_how_long_to_wait(wait, told):
     response, _ = await run({}, answer(500, {}, [(b"retry-after", wait)]))
