@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -44,10 +45,25 @@ def _check_method(method: object) -> object:
     return method
 
 
+def _is_valkey(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return not parts.netloc and len(parts.path) > 1
+    place = bool(parts.hostname and port) and re.fullmatch(r"(/\d*)?", parts.path) is not None
+    return place and parts.scheme in ("valkey", "valkeys")
+
+
 def _check_state(url: str) -> str:
-    if url != "memory" and not re.match(r"(valkey|valkeys|redis|rediss|unix)://.", url):
-        raise ValueError("state is kept in `memory` or in Valkey: write valkey://host:port/database")
-    return url
+    if url == "memory" or _is_valkey(url):
+        return url
+    if url.startswith(("redis://", "rediss://")):
+        kept = "state is kept in Valkey, which speaks Redis's protocol"
+        raise ValueError(f"{kept}: write valkey://host:port/database, with valkeys:// for TLS")
+    raise ValueError("state is kept in `memory` or in Valkey: write valkey://host:port/database")
 
 
 def _check_journal(url: str) -> str:
@@ -176,7 +192,8 @@ class RoutesFile(Settings):
     telemetry: TelemetryConfig = TelemetryConfig()
     """Traces and logs."""
     state: Annotated[str, AfterValidator(_check_state)] = Field(default="memory", repr=False)
-    """Where limits, breakers and caches keep what they share: `memory` or `valkey://host:port/database`."""
+    """Where limits and caches keep what they share: `memory`, or Valkey at `valkey://host:port/database`;
+    `valkeys://` over TLS, `unix:///path` through a socket."""
     journal: Annotated[str, AfterValidator(_check_journal)] = Field(
         default="sqlite:///journal.db", repr=False
     )

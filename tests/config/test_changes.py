@@ -74,7 +74,7 @@ def test_nothing(tmp_path: Path) -> None:
         ("level: info", "level: debug", "telemetry: logs.level changes from info to debug"),
         (
             "state: memory",
-            "state: valkey://user:hunter2@127.0.0.1/0",
+            "state: valkey://user:hunter2@127.0.0.1:6379/0",
             "state is kept elsewhere, from the next start on",
         ),
         ("journal: sqlite:///journal.db", "journal: sqlite:///other.db", "the journal is kept elsewhere"),

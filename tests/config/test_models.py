@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.models import MatchConfig, RoutesFile
 from gateway.config.server import ServerConfig, TracesConfig
+from gateway.stores import Stores
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -49,6 +50,35 @@ def test_good_values(model: type[BaseModel], value: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "valkey://127.0.0.1:6379",
+        "valkey://user:word@valkey.example:6379/0",
+        "valkey://[::1]:6379/12",
+        "valkeys://valkey.example:6380/1?ssl_cert_reqs=required",
+        "unix:///run/valkey.sock",
+        "unix:///run/valkey.sock?db=2",
+    ],
+)
+async def test_what_state_may_be_can_be_opened(url: str) -> None:
+    stores = Stores(RoutesFile.model_validate({"version": 1, "state": url}).state)
+    assert stores.counters.shared is not None
+    assert stores.bytes.shared
+    await stores.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h:6379/0", "rediss://h", "valkey://", "valkey:///0", "valkey://h", "valkey://h/0",
+     "valkey://h:99999", "valkey://h:0", "valkey://h:x", "valkey://h:1/games", "valkey://[::1",
+     "unix://run/valkey.sock", "unix:///", "Memory", ""],
+)  # fmt: skip
+def test_what_state_may_not_be(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"write valkey://host:port/database"):
+        RoutesFile.model_validate({"version": 1, "state": url})
+
+
+@pytest.mark.parametrize(
     ("model", "value", "told"),
     [
         (ServerConfig, {"host": "gateway.example"}, "is not an address"),
@@ -67,6 +97,6 @@ def test_bad_values(model: type[BaseModel], value: dict[str, Any], told: str) ->
 
 def test_addresses_that_may_hold_passwords_are_not_in_reprs() -> None:
     file = RoutesFile(
-        version=1, state="valkey://:hunter2@127.0.0.1/0", journal="postgresql://u:hunter2@db/journal"
+        version=1, state="valkey://:hunter2@127.0.0.1:6379/0", journal="postgresql://u:hunter2@db/journal"
     )
     assert "hunter2" not in repr(file)
