@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Exchange, Response
@@ -23,7 +24,19 @@ from gateway.stores.counters import (
 )
 from gateway.units import RateText
 
-By = Annotated[str, StringConstraints(pattern=r"^(consumer|client|route|upstream|header:[A-Za-z0-9-]+)$")]
+
+def _names_a_header(by: object) -> object:
+    """What begins like `header:NAME` was meant as such; all else is for the pattern to judge."""
+    if isinstance(by, str) and by.lower().startswith("header") and not re.match("header:[A-Za-z0-9-]+$", by):
+        raise ValueError(f"{by!r} names no header: write header:NAME, like header:x-player")
+    return by
+
+
+By = Annotated[
+    str,
+    StringConstraints(pattern=r"^(consumer|client|route|upstream|header:[A-Za-z0-9-]+)$"),
+    BeforeValidator(_names_a_header),
+]
 
 
 class RateLimitConfig(PolicyConfig):
