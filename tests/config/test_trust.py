@@ -60,5 +60,5 @@ def test_a_network_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
     assert "0.0.0.0/0" not in said
 
 
-def test_a_section_that_is_wrong_elsewhere_is_no_trouble(tmp_path: Path) -> None:
-    assert told(tmp_path, "[0.0.0.0/0]\n  drian: {}") == ""
+def test_a_section_that_is_wrong_elsewhere_is_warned_about_too(tmp_path: Path) -> None:
+    assert "server.trusted_proxies trusts 0.0.0.0/0" in told(tmp_path, "[0.0.0.0/0]\n  drian: {}")
