@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
 from typing import Any
 
+from gateway.chain import chain
 from gateway.config import Config
 from gateway.edge.limits import EdgeLimits
 from gateway.exchange import Exchange
 from gateway.metrics import Metrics
-from gateway.policy import chain
 from gateway.record import RouteEntry
 from gateway.recorder import Recorder
 from gateway.routing import Router

@@ -244,7 +244,7 @@ class Recorder:
 
     async def attach(self, sock: socket.socket) -> None:
         """Send to the observer at the other end of a connected stream socket; a later one takes over."""
-        await asyncio.get_running_loop().create_connection(lambda: _Link(self), sock=sock)
+        await asyncio.get_running_loop().create_connection(lambda: _Link(self), sock=sock)  # type: ignore[type-var]
 
     async def connect(self, path: str) -> None:
         """Keep a connection to the observer that listens at `path`, through its restarts, until `close`.
@@ -263,7 +263,7 @@ class Recorder:
 
     async def _reach(self, path: str) -> _Link | None:
         try:
-            _, link = await asyncio.get_running_loop().create_unix_connection(lambda: _Link(self), path)
+            _, link = await asyncio.get_running_loop().create_unix_connection(lambda: _Link(self), path)  # type: ignore[type-var]
         except OSError:
             return None
         return link
@@ -321,7 +321,7 @@ class Recorder:
         return f"<Recorder {way}, {len(self._buffer)} records waiting, {self.dropped} dropped>"
 
 
-class _Link(asyncio.Protocol):
+class _Link:
     """The worker's end of the socket to the observer. One batch at most is on its way in user space."""
 
     transport: asyncio.Transport

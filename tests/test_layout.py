@@ -15,6 +15,18 @@ ELSEWHERE = {
     "caching/origin.py": "tests/policies/test_cache.py",  # a cache's half that only the policy can drive
     "control.py": "tests/upstream/test_control.py",  # the protocol; its only implementation has the tests
     "observer/__main__.py": "tests/observer/test_process.py",
+    "chain.py": "tests/test_policy.py",  # policies and what nests them are tried together
+    **{
+        f"enforcement/{name}.py": f"tests/policies/test_{name}.py"  # what a policy does, as it is asked for
+        for name in (
+            "authentication",
+            "circuit_breaker",
+            "ip_allow_list",
+            "rate_limit",
+            "retry",
+            "timeout",
+        )
+    },
 }
 """Modules without a test file of their own name → where their tests are."""
 

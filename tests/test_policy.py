@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import pytest
 
+from gateway.chain import chain
 from gateway.errors import Refused
-from gateway.policy import PolicyConfig, chain
+from gateway.policy import PolicyConfig
 from tests.support import Upstream, make_exchange, make_services
 
 

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
@@ -104,9 +104,11 @@ class EdgeServer:
         """Accept connections on a bound socket, or on host and port (0: a free one); returns the address."""
         loop = asyncio.get_running_loop()
         timeout = self.proxy.limits.head_timeout if self._context is not None else None
+        connection: Any = self._connection  # told of its transport by duck typing
+        listener: Any  # whose `sockets` are a list under uvloop, whatever the types say
         if isinstance(where, socket.socket):
             listener = await loop.create_server(
-                self._connection,
+                connection,
                 sock=where,
                 ssl=self._context,
                 ssl_handshake_timeout=timeout,
@@ -114,7 +116,7 @@ class EdgeServer:
             )
         else:
             listener = await loop.create_server(
-                self._connection, *where, ssl=self._context, ssl_handshake_timeout=timeout, backlog=BACKLOG
+                connection, *where, ssl=self._context, ssl_handshake_timeout=timeout, backlog=BACKLOG
             )
         self._listeners.append(listener)
         if self._sweeper is None:

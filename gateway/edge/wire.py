@@ -15,7 +15,7 @@ LINGER_SECONDS = 2.0
 """How long a caller that is still sending gets to read its answer before the socket is closed."""
 
 
-class Wire(asyncio.Protocol):
+class Wire:
     """What `EdgeConnection` builds on."""
 
     __slots__ = ("_lost", "_paused", "_state", "_writable", "keep_alive", "peer", "peer_certificate",

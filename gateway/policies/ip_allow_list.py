@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from gateway.enforcement.ip_allow_list import (
+    Judge,
+    ip_allow_list_policy,
+    judge_by_consumer,
+    judge_by_networks,
+)
 from gateway.errors import Refused
-from gateway.exchange import Exchange, Response
+from gateway.exchange import Exchange
 from gateway.networks import Network, NetworkSet
-from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services
-
-Judge = Callable[[Exchange], str]
-"""What is wrong with where a call comes from, in words; empty where nothing is."""
 
 
 class IpAllowListConfig(PolicyConfig):
@@ -48,24 +50,11 @@ class IpAllowListConfig(PolicyConfig):
         return f"lets in callers from {', '.join(front)}{' and ' if front else ''}{last}"
 
     def build(self, services: Services) -> Policy:
-        judge = self._judge(services)
-        shadow = self.mode == "shadow"
-        decision = "would_refuse" if shadow else "refused"
         refusals = services.metrics.counter(
             "gateway_ip_refused_total", "Calls from addresses that are not allowed.", ("route", "mode")
         )
         labels = (services.route.name, self.mode)
-
-        def ip_allow_list(exchange: Exchange, forward: Forward) -> Awaitable[Response]:
-            wrong = judge(exchange)
-            if wrong:
-                refusals.add(labels)
-                exchange.decide("ip_allow_list", decision, "IP_NOT_ALLOWED")
-                if not shadow:
-                    raise Refused("IP_NOT_ALLOWED", wrong)
-            return forward(exchange)
-
-        return ip_allow_list
+        return ip_allow_list_policy(self._judge(services), refusals, labels, shadow=self.mode == "shadow")
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         wrong = self._judge(services)(exchange)
@@ -75,13 +64,9 @@ class IpAllowListConfig(PolicyConfig):
 
     def _judge(self, services: Services) -> Judge:
         if self.source == "consumer":
-            return _judge_by_consumer(services)
-        allowed = self._networks(services)
-
-        def judge(exchange: Exchange) -> str:
-            return "" if exchange.client in allowed else _not_from(exchange)
-
-        return judge
+            known = services.consumers.items()
+            return judge_by_consumer({name: NetworkSet(one.networks) for name, one in known if one.networks})
+        return judge_by_networks(self._networks(services))
 
     def _networks(self, services: Services) -> NetworkSet:
         if self.source is None:
@@ -95,20 +80,3 @@ class IpAllowListConfig(PolicyConfig):
         if not known.networks:
             raise ValueError(f"provider {provider} has no networks: list where its callbacks come from")
         return NetworkSet(known.networks)
-
-
-def _not_from(exchange: Exchange) -> str:
-    return f"calls from {exchange.client} are not allowed here"
-
-
-def _judge_by_consumer(services: Services) -> Judge:
-    sets = {name: NetworkSet(known.networks) for name, known in services.consumers.items() if known.networks}
-
-    def judge(exchange: Exchange) -> str:
-        consumer = exchange.consumer
-        if consumer is None:  # authentication in shadow, or absent: an unknown caller has no networks
-            return "the caller is unknown, and so are its networks"
-        allowed = sets.get(consumer.name)
-        return "" if allowed is None or exchange.client in allowed else _not_from(exchange)
-
-    return judge

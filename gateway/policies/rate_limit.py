@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from math import ceil
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from gateway.errors import Refused, UpstreamError
-from gateway.exchange import Exchange, Response
+from gateway.enforcement.rate_limit import LimitHead, SharedRule, rate_limit_policy
+from gateway.exchange import Exchange
 from gateway.identity import identifier
-from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services
-from gateway.stores.counters import (
-    Counter,
-    CounterStore,
-    Limit,
-    StoreUnavailableError,
-    Strategy,
-    Verdict,
-    local_counter,
-)
+from gateway.stores.counters import Limit, Strategy, local_counter
 from gateway.units import RateText
 
 
@@ -90,98 +81,30 @@ class RateLimitConfig(PolicyConfig):
         owner = f"upstream:{route.upstream}" if self.by == "upstream" else f"route:{route.name}"
         rule = f"{owner}/{self.by}/{limit}"
         counter = services.state.keep(("rate_limit", rule), lambda: local_counter(limit))
-        identify = identifier(self.by)
         label = _structured(self.label or (route.upstream if self.by == "upstream" else route.name))
-        head = _Head(label, limit)
         refused = services.metrics.counter(
             "gateway_rate_limited_total", "Calls over a rate limit.", ("route", "by", "mode")
         )
-        labels = (route.name, self.by, self.mode)
-        shadow = self.mode == "shadow"
-        now = services.clock.now
         remote = None
         if self.scope == "shared" and services.stores.counters.shared is not None:
-            remote = _Shared(self, services, limit, rule, counter)
-
-        async def rate_limit(exchange: Exchange, forward: Forward) -> Response:
-            key = identify(exchange)
-            verdict = counter.hit(key, now()) if remote is None else await remote.hit(key)
-            if verdict is None:  # the store is away, and the rule says allow
-                return await forward(exchange)
-            if verdict[0] < 0:
-                refused.add(labels)
-                if not shadow:
-                    exchange.decide("rate_limit", "refused", limit.rate.text)
-                    raise Refused(
-                        "RATE_LIMITED",
-                        f"More than {limit.rate} ({self.by})",
-                        headers=(head.policy, head.state(verdict)),
-                        retry_after=verdict[1],
-                    )
-                exchange.decide("rate_limit", "would_refuse", "RATE_LIMITED")
-            if shadow:  # the caller is not told of a limit that does not hold yet
-                return await forward(exchange)
-            try:
-                response = await forward(exchange)
-            except (Refused, UpstreamError) as error:
-                error.headers = (*error.headers, head.policy, head.state(verdict))
-                raise
-            response.headers.append(head.policy)
-            response.headers.append(head.state(verdict))
-            return response
-
-        return rate_limit
+            remote = SharedRule(services, limit, rule, counter, self.on_store_error)
+        return rate_limit_policy(
+            identify=identifier(self.by),
+            counter=counter,
+            remote=remote,
+            head=LimitHead(label, limit),
+            now=services.clock.now,
+            refused=refused,
+            labels=(route.name, self.by, self.mode),
+            rate=limit.rate,
+            by=self.by,
+            shadow=self.mode == "shadow",
+        )
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         del services
         key = identifier(self.by)(exchange)
         return f"counts this call{f' for {key}' if key else ''} towards {self.limit.rate}"
-
-
-class _Head:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-11: `RateLimit-Policy` and `RateLimit`.
-
-    `r` never exceeds `q`, and within `t` no more than `r` calls can pass: `t` ends when there are more.
-    """
-
-    __slots__ = ("_format", "policy")
-
-    def __init__(self, label: bytes, limit: Limit) -> None:
-        self.policy = (
-            b"ratelimit-policy",
-            b'"%b";q=%d;w=%d' % (label, limit.quota, limit.window_seconds),
-        )
-        self._format = b'"%b";r=%%d;t=%%d' % label.replace(b"%", b"%%")
-
-    def state(self, verdict: Verdict) -> tuple[bytes, bytes]:
-        left, seconds = verdict
-        return b"ratelimit", self._format % (max(0, left), ceil(seconds))
-
-
-class _Shared:
-    """A rule counted in Valkey, and what it does while that is away."""
-
-    def __init__(
-        self, config: RateLimitConfig, services: Services, limit: Limit, rule: str, local: Counter
-    ) -> None:
-        store: CounterStore = services.stores.counters
-        assert store.shared is not None
-        self._hit, self._local, self._now = store.shared.hit, local, services.clock.now
-        self._limit, self._rule, self._on_error = limit, rule, config.on_store_error
-        self._errors = services.metrics.counter(
-            "gateway_rate_limit_store_errors_total", "Calls decided without the shared store.", ("route",)
-        )
-        self._labels = (services.route.name,)
-
-    async def hit(self, key: str) -> Verdict | None:
-        """As `Counter.hit`; None where the store is away and calls may pass uncounted."""
-        try:
-            return await self._hit(self._limit, self._rule, key)
-        except StoreUnavailableError:
-            self._errors.add(self._labels)
-        if self._on_error == "allow":
-            return None
-        return (-1, 1.0) if self._on_error == "deny" else self._local.hit(key, self._now())
 
 
 def _structured(label: str) -> bytes:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from email.utils import parsedate_to_datetime
 from random import Random
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.errors import Refused, Sent, UpstreamError
+from gateway.enforcement.retry import Retry
+from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Exchange, Response
-from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.policy import Policy, PolicyConfig
 from gateway.retry_budget import Budget
-from gateway.services import Clock, Services
+from gateway.services import Services
 from gateway.stream import Stream
 from gateway.units import Duration, Percent, format_duration
 
@@ -26,8 +26,6 @@ _REASONS = {
 }
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2, without TRACE, which no route takes."""
-_REPLAYABLE_BYTES = 64 * 1024
-_CERTAINTY = (Sent.NO, Sent.UNKNOWN, Sent.YES)
 
 
 class Backoff(BaseModel):
@@ -113,7 +111,7 @@ class RetryConfig(PolicyConfig):
         budget = services.state.keep(
             ("retry_budget", route.upstream, self.budget), lambda: Budget(self.budget, services.clock.now())
         )
-        return _Retry(self, services, budget)
+        return Retry(self, services, budget, shadow=self.mode == "shadow")
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         del services
@@ -141,132 +139,6 @@ class RetryConfig(PolicyConfig):
             safe = self._repeatable(exchange)
         return reason if safe and reason in self.on else ""
 
-
-class _Retry:
-    """The behaviour: one loop around `forward`."""
-
-    def __init__(self, config: RetryConfig, services: Services, budget: Budget) -> None:
-        self._config, self._budget = config, budget
-        self._clock, self._random = services.clock, services.random
-        self._stream = services.route.stream
-        self._retries = services.metrics.counter(
-            "gateway_retries_total", "Calls that were sent again.", ("route", "reason", "mode")
-        )
-        self._exhausted = services.metrics.counter(
-            "gateway_retry_budget_exhausted_total",
-            "Retries not made for want of budget.",
-            ("route", "upstream"),
-        )
-        self._owner = (services.route.name, services.route.upstream)
-
-    async def __call__(self, exchange: Exchange, forward: Forward) -> Response:
-        self._budget.earn(self._clock.now())
-        if self._config.mode == "shadow":
-            return await self._watch(exchange, forward)
-        if isinstance(exchange.body, Stream) and (
-            self._stream or await exchange.buffer_body(_REPLAYABLE_BYTES) is None
-        ):
-            return await forward(exchange)  # what cannot be replayed is sent once
-        if exchange.upgrade:
-            return await forward(exchange)
-        headers, body, target = exchange.headers[:], exchange.body, exchange.target
-        failed: UpstreamError | None = None
-        retries = 0
-        while True:
-            response, error = None, None
-            try:
-                response = await forward(exchange)
-            except UpstreamError as caught:
-                error = caught
-            except Refused as refusal:
-                if failed is None:
-                    raise
-                raise failed from refusal  # a try was made: "nothing was sent" would be a lie
-            if response is not None and response.kind != "temporary":
-                return response
-            delay = self._delay(exchange, response, error, retries)
-            if delay is None:
-                if response is not None:
-                    return response
-                assert error is not None
-                raise _as_sent(error, failed)
-            retries += 1
-            reason = self._config.reason_to_retry(exchange, response, error)
-            failed = _as_sent(error, failed) if error is not None else _given_up(response)
-            if response is not None:
-                response.discard()
-            exchange.decide("retry", "retried", f"{retries}: {reason}")
-            exchange.attributes["retry.count"] = retries
-            self._retries.add((self._owner[0], reason, "enforce"))
-            await self._clock.sleep(delay)
-            # Inner policies may have signed, added or rewritten: each try starts from what came in.
-            exchange.headers, exchange.body, exchange.target = headers[:], body, target
-            exchange.code, exchange.native = "", None
-
-    async def _watch(self, exchange: Exchange, forward: Forward) -> Response:
-        response, error = None, None
-        try:
-            response = await forward(exchange)
-        except UpstreamError as caught:
-            error = caught
-        if self._delay(exchange, response, error, 0) is not None:
-            reason = self._config.reason_to_retry(exchange, response, error)
-            exchange.decide("retry", "would_retry", reason)
-            self._retries.add((self._owner[0], reason, "shadow"))
-        if error is not None:
-            raise error
-        assert response is not None
-        return response
-
-    def _delay(
-        self, exchange: Exchange, response: Response | None, error: UpstreamError | None, retries: int
-    ) -> float | None:
-        """Seconds to wait before the next try; None for no further try.
-
-        The budget is asked last, since asking spends it.
-        """
-        config = self._config
-        if retries >= config.attempts or not config.reason_to_retry(exchange, response, error):
-            return None
-        delay = config.backoff.seconds(retries, self._random)
-        asked = _retry_after(response, self._clock) if response is not None else 0.0
-        if asked > config.retry_after_max:
-            return None
-        delay = max(delay, asked)
-        now = self._clock.now()
-        if exchange.deadline is not None and now + delay >= exchange.deadline:
-            exchange.decide("retry", "no_time_left")
-            return None
-        if not self._budget.spend(now):
-            exchange.decide("retry", "budget_exhausted")
-            self._exhausted.add(self._owner)
-            return None
-        return delay
-
-
-def _as_sent(error: UpstreamError, earlier: UpstreamError | None) -> UpstreamError:
-    """`error`, saying how far any of the tries came: one unknown among them makes a rollback necessary."""
-    if earlier is None or _CERTAINTY.index(earlier.sent) <= _CERTAINTY.index(error.sent):
-        return error
-    return UpstreamError(error.code, error.detail, sent=earlier.sent, reason=error.reason)
-
-
-def _given_up(response: Response | None) -> UpstreamError:
-    status = 0 if response is None else response.status
-    return UpstreamError(
-        "UPSTREAM_INVALID",
-        f"The upstream answered {status}, and no retry got an answer",
-        sent=Sent.YES,
-        reason="temporary",
-    )
-
-
-def _retry_after(response: Response, clock: Clock) -> float:
-    """Seconds of `Retry-After` (RFC 9110 §10.2.3); 0 where there is none that can be read."""
-    value = (response.header(b"retry-after") or b"").decode("latin-1").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - clock.time())
-    except (ValueError, OverflowError):
-        return 0.0
+    def backoff_seconds(self, retries: int, random: Random) -> float:
+        """How long to wait before the next retry; `retries` is how many there were before."""
+        return self.backoff.seconds(retries, random)

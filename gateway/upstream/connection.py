@@ -32,7 +32,7 @@ _NO, _UNKNOWN, _YES = (
 )  # looking a member up on its enum costs ten times as much
 
 
-class Connection(asyncio.BaseProtocol):
+class Connection:
     """A socket to a target, and the call it carries at the moment."""
 
     def __init__(

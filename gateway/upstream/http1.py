@@ -94,7 +94,7 @@ class Http1Sender:
         async def connect(pool: Pool) -> Connection:
             host, port = self._address
             try:
-                _, connection = await asyncio.get_running_loop().create_connection(
+                _, connection = await asyncio.get_running_loop().create_connection(  # type: ignore[type-var]
                     lambda: self._make_connection(pool),
                     host,
                     port,

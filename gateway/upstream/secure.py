@@ -6,7 +6,6 @@ that costs more than the rest of a small answer does.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from gateway.upstream.connection import Connection
@@ -25,7 +24,7 @@ class ReadBuffer:
         self.view = memoryview(bytearray(_ROOM))
 
 
-class SecureConnection(Connection, asyncio.BufferedProtocol):
+class SecureConnection(Connection):
     """A connection whose transport decrypts."""
 
     def __init__(

@@ -4,7 +4,7 @@ import asyncio
 from email.utils import parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.edge.writer import (
@@ -82,6 +82,7 @@ def test_close_is_said():
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=6), st.binary(max_size=6)), max_size=4))
+@example([(b"date", b"")])
 def test_no_field_ever_becomes_two(headers: list[tuple[bytes, bytes]]):
     framing = frame(make_exchange(), Response(200, headers, b""), False, DATE)
     bad = any(byte in name + value for name, value in headers for byte in b"\r\n\0")
@@ -89,7 +90,8 @@ def test_no_field_ever_becomes_two(headers: list[tuple[bytes, bytes]]):
         assert bad
     else:
         assert not bad
-        assert framing.head.count(b"\r\n") == len(headers) + 4
+        ours = 3 if any(name == b"date" for name, _ in headers) else 4  # the upstream's Date replaces ours
+        assert framing.head.count(b"\r\n") == len(headers) + ours
 
 
 def test_switching():

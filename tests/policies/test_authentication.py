@@ -7,10 +7,10 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import chain
 from gateway.consumers import ConsumerConfig
 from gateway.errors import Refused
 from gateway.policies.authentication import AuthenticationConfig
-from gateway.policy import chain
 from gateway.upstream.control import HttpxControlClient
 from tests.support import Upstream, make_exchange, make_services
 from tests.tokens.issuer import NOW, Signer, raw_jwt, serve_issuer

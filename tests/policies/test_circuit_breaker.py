@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import chain
 from gateway.circuit import Circuits
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policies.circuit_breaker import CircuitBreakerConfig
-from gateway.policy import Policy, chain
+from gateway.policy import Policy
 from gateway.services import FakeClock, RouteFacts, Services
 from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services

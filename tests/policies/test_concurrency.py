@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.chain import chain
 from gateway.consumers import Consumer
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.policies.concurrency import ConcurrencyConfig, Slots
-from gateway.policy import Policy, chain
+from gateway.policy import Policy
 from gateway.services import Clock
 from tests.support import Upstream, make_exchange, make_services
 

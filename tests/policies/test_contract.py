@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import chain
 from gateway.config import load
 from gateway.consumers import ConsumerConfig
 from gateway.errors import Refused, Sent, UpstreamError
@@ -20,7 +21,7 @@ from gateway.exchange import Exchange, Outcome, Response
 from gateway.generation import Generation, World
 from gateway.metrics import render
 from gateway.policies import POLICIES
-from gateway.policy import Forward, PolicyConfig, chain
+from gateway.policy import Forward, PolicyConfig
 from gateway.services import RouteFacts, Services
 from gateway.stores import Stores
 from tests.support import NoControl, Upstream, make_exchange, make_services

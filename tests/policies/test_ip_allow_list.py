@@ -3,11 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import chain
 from gateway.consumers import Consumer
 from gateway.errors import Refused
 from gateway.networks import parse_network
 from gateway.policies.ip_allow_list import IpAllowListConfig
-from gateway.policy import chain
 from gateway.services import RouteFacts
 from tests.support import Upstream, make_exchange, make_services
 

