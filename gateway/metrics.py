@@ -153,11 +153,9 @@ def render(samples: list[Sample]) -> str:
         lines.append(f"# TYPE {name} {kind}")
         for key, value in sorted(values, key=lambda item: item[0]):
             if not isinstance(value, list):
-                lines.append(
-                    f"{name}{_labels(labels, key)} {value:g}"
-                    if value < 1e6
-                    else f"{name}{_labels(labels, key)} {value!r}"
-                )
+                whole = float(value).is_integer()
+                shown = f"{value:.0f}" if whole else f"{value:g}" if value < 1e6 else repr(value)
+                lines.append(f"{name}{_labels(labels, key)} {shown}")
                 continue
             total = 0.0
             for bound, count in zip((*SECONDS, float("inf")), value, strict=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class Budget:
     """Tokens for retries: every call earns a share of one, every retry costs one.
@@ -11,8 +13,8 @@ class Budget:
     night does not pay for a storm in the morning.
     """
 
-    WINDOW_SECONDS = 10.0
-    RESERVE = 10.0
+    WINDOW_SECONDS: ClassVar[float] = 10.0
+    RESERVE: ClassVar[float] = 10.0
 
     __slots__ = ("_debt", "_earned", "_earned_before", "_rotate_at", "_share", "tokens")
 

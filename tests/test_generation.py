@@ -66,6 +66,7 @@ async def test_an_upstream_that_did_not_change_is_the_same_one(world: World, tmp
     assert [thing for thing in second.start() if thing is first.upstreams["two"]]
 
 
+@pytest.mark.interpreted
 async def test_what_only_it_used_is_closed_as_its_last_call_ends(world: World, tmp_path: Path) -> None:
     first = Generation(1, read(tmp_path), world)
     first.start()

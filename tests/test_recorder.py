@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.consumers import Consumer
 from gateway.errors import Native, Sent
 from gateway.exchange import Attempt, Exchange, Outcome
@@ -278,6 +280,7 @@ async def test_an_observer_that_comes_late_is_found(tmp_path: Path) -> None:
     await listener.stop()
 
 
+@pytest.mark.interpreted
 async def test_closing_the_moment_a_connection_stands_sends_what_waits_and_returns(tmp_path: Path) -> None:
     closings: list[asyncio.Task[None]] = []
 

@@ -17,6 +17,7 @@ CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
         Gateway(),
+        Gateway(compiled=False),
         Nginx(),
         HAProxy(),
         Envoy(),

@@ -19,7 +19,8 @@ from gateway.errors import Sent, UpstreamError
 from gateway.outbox import Outbox
 
 if TYPE_CHECKING:
-    from gateway.edge.proxy import Proxy
+    from gateway.edge.limits import EdgeLimits
+    from gateway.exchange import Exchange, Outcome, Response
 
 BACKLOG = 1024
 SWEEP_SECONDS = 0.25
@@ -27,6 +28,24 @@ SWEEP_SECONDS = 0.25
 
 CUT_SECONDS = 5.0
 """For cut calls to be accounted for: a journal's write may be shielded from cancellation."""
+
+
+class Door(Protocol):
+    """What calls come in by, `gateway.edge.proxy.Proxy`: all that the edge asks of it."""
+
+    limits: EdgeLimits
+
+    def find(self, exchange: Exchange) -> None:
+        """Set the exchange's route, or raise `Refused`."""
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The answer, whatever happens."""
+
+    def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
+        """The last byte left, or none will."""
+
+    def rejected(self, code: str) -> None:
+        """A request was refused before it became an exchange."""
 
 
 class TlsSettings(Protocol):
@@ -60,7 +79,7 @@ class EdgeServer:
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxy: Door,
         *,
         tls: TlsSettings | None = None,
         trusted_proxies: Iterable[str | Network] = (),

@@ -32,7 +32,7 @@ async def echo(exchange: Exchange) -> Response:
 
 
 class ScriptedProxy:
-    """Stands in for `gateway.edge.proxy.Proxy`, and remembers everything it is told."""
+    """A `Door` that remembers everything it is told."""
 
     def __init__(
         self, answer: Answer = echo, *, limits: EdgeLimits | None = None, body_limit: int = 1 << 20
@@ -74,7 +74,7 @@ class ScriptedProxy:
 async def serving(proxy: ScriptedProxy, **more: Any) -> AsyncIterator[tuple[EdgeServer, int]]:
     """A server on a free port; at the end everything it had open is cut and accounted for."""
     more.setdefault("sweep_seconds", 0.02)
-    server = EdgeServer(proxy, **more)  # type: ignore[arg-type]
+    server = EdgeServer(proxy, **more)
     _, port = await server.listen(("127.0.0.1", 0))
     try:
         yield server, port

@@ -573,6 +573,7 @@ async def test_explain_foresees_it_and_asks_nobody():
             await foresee(*headers)
 
 
+@pytest.mark.interpreted
 async def test_nothing_shown_tells_a_secret():
     secrets = (KEY, "pässword:x", "s3cret", hashlib.sha256(KEY.encode()).hexdigest())
     everything = config("api_key", "basic", introspection("https://id.example"))

@@ -85,6 +85,7 @@ def test_the_token_bucket_is_exact(amount: int, seconds: int, burst: int, gaps_m
             assert after == pytest.approx((unit - tokens) / amount / 1000, abs=1e-6)
 
 
+@pytest.mark.interpreted
 @given(
     strategy=st.sampled_from(STRATEGIES),
     amount=st.integers(1, 12),

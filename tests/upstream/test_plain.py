@@ -116,6 +116,7 @@ def test_what_it_remembers_is_nobodys_to_change() -> None:
         found[1].append((b"set-cookie", b"of one caller"))
 
 
+@pytest.mark.interpreted
 def test_after_a_plain_answer_llhttp_begins_clean_and_the_other_way_round() -> None:
     reader = AnswerReader()
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -153,6 +154,7 @@ starts = st.sampled_from(
 bodies = st.sampled_from([b"hello", b"", b"hell", b"helloo", b"\r\n\r\nx", b"5\r\nhello\r\n0\r\n\r\n"])
 
 
+@pytest.mark.interpreted
 @given(st.lists(st.tuples(starts, lines, bodies), min_size=1, max_size=3))
 @example([(b"HTTP/1.1 200 OK", [b"content-length: 5", b"content-length: 5"], b"hello")])
 def test_it_reads_as_llhttp_does(answers: list[tuple[bytes, list[bytes], bytes]]) -> None:
@@ -163,12 +165,14 @@ def test_it_reads_as_llhttp_does(answers: list[tuple[bytes, list[bytes], bytes]]
             assert told(AnswerReader(shared), data) == told(AnswerReader(Nothing()), data)
 
 
+@pytest.mark.interpreted
 @given(st.integers(0, len(PLAIN)), st.integers(0, len(PLAIN)), st.binary(max_size=3))
 def test_a_changed_answer_reads_as_llhttp_does(begin: int, size: int, instead: bytes) -> None:
     data = PLAIN[:begin] + instead + PLAIN[begin + size % 4 :]
     assert told(AnswerReader(), data) == told(AnswerReader(Nothing()), data)
 
 
+@pytest.mark.interpreted
 def test_every_byte_everywhere_reads_as_llhttp_does() -> None:
     plain = PlainAnswers()
     for place in range(len(PLAIN)):

@@ -9,6 +9,8 @@ import pytest
 from gateway.errors import Refused, UpstreamError
 from gateway.upstream.pool import Pool
 
+pytestmark = pytest.mark.interpreted
+
 
 class FakeConnection:
     """What a pool asks of a connection."""
