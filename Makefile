@@ -65,7 +65,7 @@ test-reload: setup ## the reload campaign at length: RELOADS=5000 under load, a 
 bench: bench-setup compiled ## the gateway beside nginx, HAProxy, Envoy, Traefik, Caddy and recipes (ARGS="headline --quick")
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-size: setup ## what networks and routes cost, as ratios in one run
+bench-size: setup ## fails where 10,000 networks or routes cost a call over 10 % more than ten
 	@$(BIN)/python bench/cost_of_size.py $(ARGS)
 
 # What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
