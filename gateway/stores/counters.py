@@ -97,41 +97,53 @@ class SlidingWindow:
     It takes calls to have been spread evenly over the last window, as `limits` and most gateways do.
     """
 
-    __slots__ = ("_amount", "_before", "_counts", "_half", "_seconds", "_start")
+    __slots__ = (
+        "_amount", "_before", "_before_older", "_counts", "_older", "_quarter", "_seconds", "_start"
+    )  # fmt: skip
 
     def __init__(self, limit: Limit, max_keys: int = MAX_KEYS) -> None:
         self._amount, self._seconds = limit.rate.amount, limit.rate.seconds
         self._counts: dict[str, int] = {}
+        self._older: dict[str, int] = {}
+        """Keys of this window that gave way to newer ones; touched again, they move back."""
         self._before: dict[str, int] = {}
-        self._half = max(1, max_keys // 2)
+        self._before_older: dict[str, int] = {}
+        self._quarter = max(1, max_keys // 4)
         self._start = float("-inf")
 
     def hit(self, key: str, now: float) -> Verdict:
         seconds = self._seconds
         elapsed = now - self._start
         if elapsed >= seconds:
-            if elapsed < 2 * seconds:
-                self._before, self._start = self._counts, self._start + seconds
-            else:
-                self._before, self._start = {}, now
-            self._counts = {}
-            elapsed = now - self._start
-        count = self._counts.get(key, 0)
-        before = self._before.get(key, 0)
+            elapsed = self._turn(now, elapsed)
+        known = self._counts.get(key)
+        count = self._older.get(key, 0) if known is None else known
+        before = self._before.get(key) or self._before_older.get(key, 0)
         left = self._amount - count
         more_in = seconds - elapsed  # this window must end, and begin to fade ...
         if before and (faded_to := int(before * more_in / seconds)):
             left -= faded_to
             more_in -= faded_to * seconds / before  # ... or what is left of the last one falls by one
         if left > 0:
-            if not count and len(self._counts) >= self._half:
-                self._counts.pop(next(iter(self._counts)))
+            if known is None and len(self._counts) >= self._quarter:
+                self._counts, self._older = {}, self._counts
             self._counts[key] = count + 1
             return left - 1, more_in
         return -1, max(0.0, more_in) + 0.001
 
+    def _turn(self, now: float, elapsed: float) -> float:
+        """Begin a new window; returns how much of it is over."""
+        if elapsed < 2 * self._seconds:
+            self._before, self._before_older = self._counts, self._older
+            self._start += self._seconds
+        else:
+            self._before, self._before_older = {}, {}
+            self._start = now
+        self._counts, self._older = {}, {}
+        return now - self._start
+
     def __len__(self) -> int:
-        return len(self._counts) + len(self._before)
+        return len(self._counts) + len(self._older) + len(self._before) + len(self._before_older)
 
 
 class TokenBucket:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import tracemalloc
 from copy import deepcopy
+from itertools import chain
+from typing import Any
 
 import limits
 import pytest
@@ -11,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.stores import Stores
-from gateway.stores.counters import FixedWindow, Limit, SlidingWindow, Strategy, TokenBucket, local_counter
+from gateway.stores.counters import (
+    MAX_KEYS,
+    FixedWindow,
+    Limit,
+    SlidingWindow,
+    Strategy,
+    TokenBucket,
+    local_counter,
+)
 from gateway.units import Rate
 
 STRATEGIES: list[Strategy] = ["fixed_window", "sliding_window", "token_bucket"]
@@ -148,9 +160,29 @@ def test_no_strategy_lets_more_pass_in_a_period_than_twice_its_rate(
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_memory_is_bounded_whatever_the_number_of_keys(strategy: Strategy) -> None:
     counter = local_counter(limit("5/minute", strategy), max_keys=1000)
-    for number in range(20_000):
-        counter.hit(f"key-{number}", 50.0)
-    assert len(counter) <= 1000  # type: ignore[arg-type]
+    for now in (50.0, 111.0):  # one window, and the next, which a sliding window keeps beside it
+        for number in range(20_000):
+            counter.hit(f"key-{number}", now)
+        assert len(counter) <= 1000  # type: ignore[arg-type]
+
+
+def held(counter: Any) -> int:
+    """Bytes of a counter's tables, of their keys, and of the numbers that Python does not share."""
+    tables = [table for table in gc.get_referents(counter) if isinstance(table, dict)]
+    numbers = (number for table in tables for number in table.values() if number > 256)
+    return sum(sum(map(sys.getsizeof, things)) for things in (tables, chain.from_iterable(tables), numbers))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_million_keys_fit_and_more_of_them_cost_no_more(strategy: Strategy) -> None:
+    """With production's cap. Whoever looks for the oldest key among so many is too slow to end in time."""
+    counter = local_counter(limit("5/minute", strategy))
+    bound = MAX_KEYS * (200 if strategy == "token_bucket" else 150)
+    for begin, now in ((0, 50.0), (MAX_KEYS, 111.0)):
+        for number in range(begin, begin + MAX_KEYS):
+            counter.hit(f"203.0.{number}", now)
+        assert len(counter) <= MAX_KEYS  # type: ignore[arg-type]
+        assert held(counter) < bound, f"{held(counter) / MAX_KEYS:.0f} bytes for each key of the cap"
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
