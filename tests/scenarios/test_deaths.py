@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,6 +74,35 @@ def test_a_killed_worker_is_back_within_a_second_and_nobody_elses_calls_fail() -
         # What the dead worker counted until it was last asked is not lost, and never counted twice.
         assert running.metric("gateway_requests_total") <= callers.done + len(callers.failures)
         assert running.metric("gateway_requests_total") > done / 4
+
+
+def seconds_to_start() -> float:
+    """What starting a worker's process takes just now, beside everything else that runs."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import gateway.worker"], check=True, timeout=30)
+    return time.monotonic() - started
+
+
+def test_whoever_dies_before_the_next_reserve_is_there_waits_for_its_start_and_no_longer() -> None:
+    """A second has room for the reserve to take over, and none for a start: that much is not promised here."""
+    with Origin() as origin, gateway(CONFIG.format(url=origin.url), workers=2) as running:
+        wait_for_spare(running)
+        with Callers(running.port, "/games", 6):
+            starts, took = [seconds_to_start()], []
+            for number in range(3):
+                victim = running.worker_pids()[number % 2]
+                killed = time.monotonic()
+                os.kill(victim, signal.SIGKILL)
+                eventually(
+                    lambda dead=victim: (
+                        dead not in running.worker_pids() and running.ask("/readyz").status_code == 200
+                    ),
+                    seconds=20,
+                )
+                took.append(time.monotonic() - killed)
+            starts.append(seconds_to_start())
+        assert max(took[1:]) < 1 + 2 * max(starts), f"back after {took}, where a start takes {starts}"
+        assert running.metric("gateway_restarts_total", child="worker") == 3
 
 
 def test_the_only_worker_may_die_as_often_as_it_likes() -> None:
