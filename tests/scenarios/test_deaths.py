@@ -84,7 +84,7 @@ def seconds_to_start() -> float:
 
 
 def test_whoever_dies_before_the_next_reserve_is_there_waits_for_its_start_and_no_longer() -> None:
-    """A second has room for the reserve to take over, and none for a start: that much is not promised here."""
+    """A second has room for the reserve to take over, and not always for a start as well."""
     with Origin() as origin, gateway(CONFIG.format(url=origin.url), workers=2) as running:
         wait_for_spare(running)
         with Callers(running.port, "/games", 6):

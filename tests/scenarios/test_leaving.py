@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,14 @@ CONFIG = """
 """
 
 
+def waited_for_a_core(*pids: int) -> float:
+    """Seconds these processes could have run and did not, because others did (Linux counts them)."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
+
+
 @pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle of the answer"])
 async def test_a_caller_who_leaves_ends_the_call_upstream(begun: bool) -> None:
+    """Every call, by one clock for caller and origin; the time that other programs took is not the gateway's."""
     left = asyncio.Queue[float]()
 
     async def play(visit: Visit) -> None:
@@ -35,17 +42,19 @@ async def test_a_caller_who_leaves_ends_the_call_upstream(begun: bool) -> None:
 
     async with origin(play) as place:
         with gateway(CONFIG.format(url=place.url)) as running:
+            concerned = (os.getpid(), *running.worker_pids())
             seconds = []
-            for _ in range(9):
+            for _ in range(30):
                 reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
                 place.arrived.clear()
                 writer.write(b"GET /files/slow HTTP/1.1\r\nhost: gateway\r\n\r\n")
                 if begun:
                     await reader.readuntil(b"first")
                 await place.arrived.wait()
-                before = time.monotonic()
+                waited, before = waited_for_a_core(*concerned), time.monotonic()
                 writer.transport.abort()
                 async with asyncio.timeout(10):
-                    seconds.append(await left.get() - before)
-            assert statistics.median(seconds) < 0.1, seconds
+                    took = await left.get() - before
+                seconds.append(took - (waited_for_a_core(*concerned) - waited))
+            assert max(seconds) < 0.1, seconds
             assert running.metric("gateway_requests_in_flight") == 0
