@@ -84,12 +84,16 @@ bench-setup: .venv/.bench-done ## what `make bench` compares with: from PyPI int
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
-check: setup ## lint, format, types, import contracts, the repository's own configuration
+check: setup ## lint, format, types, import contracts, policies covered by their tests, the own configuration
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/gateway check
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest --quiet tests/policies
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include 'gateway/policies/*' --fail-under 100 --show-missing --skip-covered
 
 docs: setup ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.docs.generate

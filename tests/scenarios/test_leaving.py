@@ -30,7 +30,7 @@ def waited_for_a_core(*pids: int) -> float:
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle of the answer"])
 async def test_a_caller_who_leaves_ends_the_call_upstream(begun: bool) -> None:
-    """Every call, by one clock for caller and origin; the time that other programs took is not the gateway's."""
+    """Each call, by one clock for caller and origin; what other programs took is not the gateway's."""
     left = asyncio.Queue[float]()
 
     async def play(visit: Visit) -> None:
