@@ -20,8 +20,8 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config
-from gateway.config.sentences import suggest
 from gateway.metrics import render
+from gateway.mistakes import suggest
 from gateway.policies.cache import CacheConfig
 from gateway.supervisor import Supervisor
 

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.mistakes import Mistake
 from gateway.networks import AnyNetwork, Network
 from gateway.units import Duration, Secret
 
@@ -62,9 +63,11 @@ def _check_url(text: str) -> str:
     try:
         url = _URL.validate_python(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not an http or https URL") from None
+        raise Mistake(
+            f"{text!r} is not an http or https URL", "write it like https://login.example/keys"
+        ) from None
     if url.username or url.password:
-        raise ValueError("a URL may not carry a user name or password: give them in their own fields")
+        raise Mistake("a URL may not carry a user name or password", "give them in their own fields")
     return text
 
 
@@ -74,7 +77,7 @@ Url = Annotated[str, AfterValidator(_check_url)]
 
 def _check_secret(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value():
-        raise ValueError("the secret is empty: is its environment variable or file empty?")
+        raise Mistake("the secret is empty", "is its environment variable or file empty?")
     return secret
 
 
@@ -88,9 +91,11 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 def _check_header(name: str) -> str:
     lower = name.lower()
     if not lower or not _TOKEN.issuperset(lower):
-        raise ValueError(f"{name!r} is not a header name")
+        raise Mistake(f"{name!r} is not a header name", "use letters, digits and -")
     if lower in _OURS:
-        raise ValueError(f"{name} is written by the gateway itself and cannot carry a credential")
+        raise Mistake(
+            f"{name} is written by the gateway itself and cannot carry a credential", "name another header"
+        )
     return lower
 
 
@@ -106,13 +111,18 @@ class Settings(BaseModel):
 
 def only_one(model: BaseModel, what: str) -> str:
     """The name of the one field that is given; ValueError where there are none or several."""
-    given = [name for name in type(model).model_fields if name != "mode" and getattr(model, name) is not None]
-    if len(given) != 1:
-        names = ", ".join(name for name in type(model).model_fields if name != "mode")
-        raise ValueError(
-            f"{what} is exactly one of {names}; here are {' and '.join(given) or 'none'}: give exactly one"
-        )
-    return given[0]
+    names = [name for name in type(model).model_fields if name != "mode"]
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) == 1:
+        return given[0]
+    rule = f"{what} is exactly one of {', '.join(names)}"
+    if given:
+        raise Mistake(f"{rule}; here are {' and '.join(given)}", "keep one of them")
+    empty = next((name for name in names if name in model.model_fields_set), None)
+    if empty is not None:
+        mend = "give it a value, and its `default` too where it has one"
+        raise Mistake(f"{empty} is empty", mend, at=(empty,))
+    raise Mistake(f"{rule}; here is none", "give one of them")
 
 
 class BasicCredential(Settings):
@@ -126,9 +136,11 @@ class BasicCredential(Settings):
     def _check(self) -> BasicCredential:
         password = self.password.get_secret_value()
         if ":" in self.username or not self.username:
-            raise ValueError("a username may not be empty or hold a colon (RFC 7617)")
+            raise Mistake(
+                "a username may not be empty or hold a colon (RFC 7617)", "write it without", at=("username",)
+            )
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in self.username + password):
-            raise ValueError("a username or password may not hold control characters (RFC 7617)")
+            raise Mistake("a username or password may not hold control characters (RFC 7617)", "remove them")
         return self
 
     def on_the_wire(self) -> bytes:
@@ -161,13 +173,13 @@ class JwtVerification(Settings):
     @model_validator(mode="after")
     def _check(self) -> JwtVerification:
         if self.key is not None and self.jwks is not None:
-            raise ValueError("a JWT is verified with `key` or with `jwks`, not with both")
+            raise Mistake("a JWT is verified with `key` or with `jwks`, not with both", "remove one of them")
         shared = [name for name in self.algorithms if name.startswith("HS")]
         if self.jwks is not None and shared:
-            raise ValueError(f"{shared[0]} needs a shared secret, which no URL may publish: give it as `key`")
+            raise Mistake(f"{shared[0]} needs a shared secret, which no URL may publish", "give it as `key`")
         if shared and len(shared) < len(self.algorithms):
-            raise ValueError(
-                "HS algorithms and public-key algorithms may not share a key: make two `jwt` entries"
+            raise Mistake(
+                "HS algorithms and public-key algorithms may not share a key", "make two `jwt` entries"
             )
         return self
 
@@ -190,11 +202,17 @@ class JwtCredential(JwtVerification):
     @model_validator(mode="after")
     def _check_identity(self) -> JwtCredential:
         if (self.subject is None) == (self.claim is None) or (self.claim is None) != (self.value is None):
-            raise ValueError("a jwt credential says `subject`, or `claim` and `value`")
+            raise Mistake(
+                "a jwt credential says whose token it is, and in one way",
+                "give `subject`, or `claim` and `value`",
+            )
         alone = {"subject", "claim", "value", "issuer"}
         if not self.has_keys and not self.model_fields_set <= alone:
             extra = ", ".join(sorted(self.model_fields_set - alone))
-            raise ValueError(f"a jwt credential with {extra} needs a `key` or `jwks` of its own")
+            raise Mistake(
+                f"a jwt credential with {extra} needs a `key` or `jwks` of its own",
+                "give one, or say this under authentication",
+            )
         return self
 
     def names(self) -> tuple[str, str]:
@@ -215,7 +233,10 @@ class IntrospectionCredential(Settings):
     @model_validator(mode="after")
     def _check(self) -> IntrospectionCredential:
         if (self.client_id is None) == (self.subject is None):
-            raise ValueError("an introspection credential says `client_id` or `subject`")
+            raise Mistake(
+                "an introspection credential says whose token it is, and in one way",
+                "give `client_id` or `subject`",
+            )
         return self
 
     def names(self) -> tuple[str, str]:
@@ -236,16 +257,24 @@ class CertificateCredential(Settings):
     @model_validator(mode="after")
     def _check(self) -> CertificateCredential:
         if self.subject is None and self.san is None and self.sha256 is None:
-            raise ValueError("a client_certificate credential says `subject`, `san` or `sha256`")
+            raise Mistake(
+                "a client_certificate credential says which certificate it is",
+                "give `subject`, `san` or `sha256`",
+            )
         if self.subject is not None:
             try:
                 x509.Name.from_rfc4514_string(self.subject)
             except ValueError:
-                raise ValueError(
-                    f"{self.subject!r} is not a subject: write it as RFC 4514 does, CN=aurora,O=Aurora Games"
+                raise Mistake(
+                    f"{self.subject!r} is not a subject",
+                    "write it as RFC 4514 does, CN=aurora,O=Aurora Games",
                 ) from None
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.fingerprint):
-            raise ValueError("a sha256 fingerprint has 64 hexadecimal digits")
+            raise Mistake(
+                "a sha256 fingerprint has 64 hexadecimal digits",
+                "write what `openssl x509 -fingerprint -sha256` tells",
+                at=("sha256",),
+            )
         return self
 
     @property

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from gateway.mistakes import Mistake
+
 AnyNetwork = IPv4Network | IPv6Network
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -24,17 +26,17 @@ def parse_network(text: object) -> AnyNetwork:
     if isinstance(text, IPv4Network | IPv6Network):
         return text
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a network: write one like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7")  # noqa: TRY004 - pydantic reports ValueErrors
+        raise Mistake(f"{text!r} is not a network", "write one like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7")
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(
-            f"{text!r} is not a network: write one like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7"
+        raise Mistake(
+            f"{text!r} is not a network", "write one like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7"
         ) from None
     if ip_address(text.partition("/")[0]) != network.network_address:
         host = text.partition("/")[0]
-        raise ValueError(
-            f"{text!r} names a host and a network: write {network} for the network or {host} for the host"
+        raise Mistake(
+            f"{text!r} names a host and a network", f"write {network} for the network or {host} for the host"
         )
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))

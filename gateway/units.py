@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
 
+from gateway.mistakes import Mistake
+
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
@@ -30,7 +32,7 @@ def parse_duration(text: object) -> float:
         return text
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a duration: write a number and ms, s, m, h or d, like 500ms or 5s")
+        raise Mistake(f"{text!r} is not a duration", "write a number and ms, s, m, h or d, like 500ms or 5s")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -55,7 +57,7 @@ def parse_size(text: object) -> int:
         return 0
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a size: write a whole number and B, KiB, MiB or GiB, like 64KiB")
+        raise Mistake(f"{text!r} is not a size", "write a whole number and B, KiB, MiB or GiB, like 64KiB")
     return int(match[1]) * _BYTES[match[2]]
 
 
@@ -73,7 +75,7 @@ def parse_percent(text: object) -> float:
         return text
     match = _PERCENT.fullmatch(text) if isinstance(text, str) else None
     if match is None or float(match[1]) > 100:
-        raise ValueError(f"{text!r} is not a percentage: write a number from 0 to 100 and %, like 20%")
+        raise Mistake(f"{text!r} is not a percentage", "write a number from 0 to 100 and %, like 20%")
     return float(match[1]) / 100
 
 
@@ -92,8 +94,9 @@ class Rate:
             return text
         match = _RATE.fullmatch(text) if isinstance(text, str) else None
         if match is None or int(match[1]) == 0 or match[2] == "0":
-            raise ValueError(
-                f"{text!r} is not a rate: write calls/period, like 100/second, 5/10minute, 1000/hour or 1/day"
+            raise Mistake(
+                f"{text!r} is not a rate",
+                "write calls/period, like 100/second, 5/10minute, 1000/hour or 1/day",
             )
         return cls(int(match[1]), int(match[2] or 1) * _PERIODS[match[3]], match[0])
 

@@ -34,8 +34,8 @@ def test_a_credential_is_one_of_five_kinds(fields, kind):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "exactly one of .* here are none"),
-        ({"api_key": None}, "here are none"),
+        ({}, "exactly one of .* here is none"),
+        ({"api_key": None}, "api_key is empty"),
         ({"api_key": SECRET, "jwt": {"subject": "a"}}, "here are api_key and jwt"),
         ({"api_key": ""}, "the secret is empty"),
         ({"basic": {"username": "a:b", "password": SECRET}}, "hold a colon"),

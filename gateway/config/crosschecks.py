@@ -16,10 +16,10 @@ from gateway.config.models import RouteConfig, RoutesFile
 from gateway.config.orders import check_order
 from gateway.config.paths import check_rewrite
 from gateway.config.salvage import Broken
-from gateway.config.sentences import split, suggest
 from gateway.config.trial import try_out
 from gateway.config.trust import check_trust
 from gateway.config.wallets import check_wallet, is_wallet_route
+from gateway.mistakes import Mistake, suggest
 from gateway.upstream.tls import load_identity, make_context
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
@@ -122,8 +122,8 @@ class CrossChecks:
             if route.rewrite is not None:
                 try:
                     check_rewrite(route.rewrite, route.match.path)
-                except ValueError as error:
-                    self._error(self._at("routes", index, "rewrite"), *split(str(error)))
+                except Mistake as mistake:
+                    self._error(self._at("routes", index, "rewrite"), mistake.what, mistake.mend)
 
     def _known(self, name: str, known: Iterable[str], what: str, location: Location) -> None:
         known = list(known)
@@ -243,9 +243,9 @@ class CrossChecks:
             if upstream.tls.ca is not None or upstream.tls.certificate is not None:
                 try:
                     make_context(upstream.tls)
-                except ValueError as error:
-                    mend = "give PEM text, or paths relative to the configuration file"
-                    self._error(self._at("upstreams", name, "tls"), f"upstream {name}: {error}", mend)
+                except Mistake as mistake:
+                    place = self._at("upstreams", name, "tls")
+                    self._error(place, f"upstream {name}: {mistake.what}", mistake.mend)
 
     def _certificates(self) -> None:
         tls = self.file.server.tls

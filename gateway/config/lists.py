@@ -13,9 +13,9 @@ from gateway.config.configuration import PlacedPolicy
 from gateway.config.document import Document, Location
 from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
-from gateway.config.sentences import suggest
 from gateway.config.shapes import Shape
 from gateway.config.translate import translate
+from gateway.mistakes import suggest
 from gateway.policies import POLICIES
 
 

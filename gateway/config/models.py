@@ -16,6 +16,7 @@ from pydantic import (
 from gateway.config.paths import check_path, check_rewrite
 from gateway.config.server import ServerConfig, Settings, TelemetryConfig
 from gateway.consumers import ConsumerConfig, CredentialConfig
+from gateway.mistakes import Mistake
 from gateway.networks import Network
 from gateway.units import RateText, Secret, Size
 from gateway.upstream.settings import UpstreamConfig
@@ -32,16 +33,16 @@ def _check_host(host: object) -> object:
             if "*" in host
             else "write it like games.example, without port"
         )
-        raise ValueError(f"{host!r} is not a host name: {mend}")
+        raise Mistake(f"{host!r} is not a host name", mend)
     return host.lower() if isinstance(host, str) else host
 
 
 def _check_method(method: object) -> object:
     if isinstance(method, str):
         if not _METHOD.fullmatch(method):
-            raise ValueError(f"{method!r} is not a method: methods are upper-case words, like GET or POST")
+            raise Mistake(f"{method!r} is not a method", "write an upper-case word, like GET or POST")
         if method in _REFUSED_METHODS:
-            raise ValueError(f"{method} is never forwarded: remove it")
+            raise Mistake(f"{method} is never forwarded", "remove it")
     return method
 
 
@@ -62,14 +63,14 @@ def _check_state(url: str) -> str:
         return url
     if url.startswith(("redis://", "rediss://")):
         kept = "state is kept in Valkey, which speaks Redis's protocol"
-        raise ValueError(f"{kept}: write valkey://host:port/database, with valkeys:// for TLS")
-    raise ValueError("state is kept in `memory` or in Valkey: write valkey://host:port/database")
+        raise Mistake(kept, "write valkey://host:port/database, with valkeys:// for TLS")
+    raise Mistake("state is kept in `memory` or in Valkey", "write valkey://host:port/database")
 
 
 def _check_journal(url: str) -> str:
     if not re.match(r"(sqlite:///|postgresql://)", url):
-        raise ValueError(
-            "the journal is SQLite or PostgreSQL: write sqlite:///journal.db or postgresql://host/database"
+        raise Mistake(
+            "the journal is SQLite or PostgreSQL", "write sqlite:///journal.db or postgresql://host/database"
         )
     return url
 

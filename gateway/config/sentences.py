@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.document import Location
 from gateway.config.shapes import Shape
+from gateway.mistakes import Mistake, suggest
 
 _QUOTE = "'"
 _ALTERNATIVES = re.compile(r"\^?\(((?:[a-z_:]+(?:\[[^]]*\][+*]?)?\|?)+)\)\$?")
@@ -43,44 +43,21 @@ _BOUNDS = {
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
-_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`")
 
 
-def suggest(name: str, known: Sequence[str]) -> str:
-    """` did you mean 'x'?`, or the list of what there is."""
-    folded = {candidate.lower().replace("-", "_"): candidate for candidate in known}
-    close = get_close_matches(name.lower().replace("-", "_"), folded, 1, 0.6)
-    if close:
-        return f"did you mean {folded[close[0]]!r}?"
-    if not known:
-        return "there are none"
-    listed = ", ".join(sorted(known)[:20]) + (", …" if len(known) > 20 else "")
-    return f"there {'is' if len(known) == 1 else 'are'} {listed}"
-
-
-def split(message: str, keys: Sequence[str] = ()) -> tuple[str, str]:
-    """A message as written in this project, `what is wrong: how to mend it`, as its two halves.
-
-    A colon within quotes, or behind one of the `keys` (`strategy: token_bucket`), does not split it.
-    """
-    quoted = [match.span() for match in _QUOTED.finditer(message)]
-    for colon in re.finditer(": ", message):
-        at = colon.start()
-        word = re.search(r"\w*$", message[:at])
-        named = word is not None and (word[0] in keys or word.start() == 0)
-        if named or any(start < at < end for start, end in quoted):
-            continue
-        return message[:at], message[at + 2 :]
-    what, _, mend = message.partition("; ")
-    return what, mend
+_AS_YAML = {"True": "true", "False": "false", "None": "null"}
+"""Python's words for values that YAML spells otherwise."""
 
 
 def sentence(
     kind: str, text: str, context: Mapping[str, Any], *, name: str, shape: Shape, value: Any
 ) -> tuple[str, str]:
     """A pydantic error about the value called `name`: (what is wrong, how to mend it)."""
-    if kind == "value_error":
-        return _own_words(str(context.get("error", text)), name, shape)
+    error = context.get("error")
+    if isinstance(error, Mistake):
+        return error.what, error.mend
+    if isinstance(error, ValueError):  # of a library's own making
+        return f"{name} is not valid: {error}", "write another value"
     if kind in ("literal_error", "enum"):
         return _choice(name, value, str(context.get("expected", "")))
     if kind == "no_branch":
@@ -116,22 +93,10 @@ def sentence(
     return f"{name} is not valid: it should {told.removeprefix('input should ').removeprefix('value ')}", ""
 
 
-def _own_words(text: str, name: str, shape: Shape) -> tuple[str, str]:
-    """A message that this project's own validators wrote."""
-    what, mend = split(f"{name} {text}" if text.startswith("must ") else text, shape.keys)
-    for source, marker in ((what, " is not one of "), (mend, "use one of ")):
-        # A choice that a validator made itself still deserves a guess at what was meant.
-        quoted = _QUOTED.match(what)
-        if marker in source and quoted is not None:
-            guess = suggest(quoted[0].strip(_QUOTE), source.partition(marker)[2].split(", "))
-            if guess.startswith("did"):
-                return (what.partition(marker)[0] + " is not known here" if source is what else what), guess
-    return what, mend
-
-
 def _choice(name: str, value: Any, expected: str) -> tuple[str, str]:
     choices = re.findall(r"'([^']*)'", expected)
     if not choices:
+        expected = _AS_YAML.get(expected, expected)
         return f"{name} takes {expected}, not {kind_of(value)}", f"write {expected}"
     guess = suggest(value, choices) if isinstance(value, str) else ""
     mend = guess if guess.startswith("did") else f"write {' or '.join(choices)}"

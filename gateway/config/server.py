@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gateway.mistakes import Mistake
 from gateway.networks import Network
 from gateway.units import Duration, Percent, Secret, Size
 
@@ -96,8 +97,8 @@ class ServerConfig(Settings):
             ip_address(host)
         except ValueError:
             if host != "localhost":
-                raise ValueError(
-                    f"server.host {host!r} is not an address: write one like 127.0.0.1, 0.0.0.0 or ::"
+                raise Mistake(
+                    f"server.host {host!r} is not an address", "write one like 127.0.0.1, 0.0.0.0 or ::"
                 ) from None
         return host
 
@@ -116,7 +117,7 @@ class TracesConfig(Settings):
     @classmethod
     def _url(cls, endpoint: str | None) -> str | None:
         if endpoint is not None and not re.match(r"https?://[^/@\s]+(/\S*)?$", endpoint):
-            raise ValueError("traces.endpoint is not a URL: write it like http://127.0.0.1:4318/v1/traces")
+            raise Mistake("traces.endpoint is not a URL", "write it like http://127.0.0.1:4318/v1/traces")
         return endpoint
 
 

@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Location
 from gateway.config.findings import Finding
-from gateway.config.sentences import hide, name_of, sentence, suggest, wanted
+from gateway.config.sentences import hide, name_of, sentence, wanted
 from gateway.config.shapes import Shape
+from gateway.mistakes import Mistake, suggest
 
 _SHAPE_ERRORS = re.compile(
     r"(\w+)_(type|parsing|from_float)|literal_error|enum|none_required|missing_argument"
@@ -110,6 +111,8 @@ def _merge(items: list[ErrorDetails], place: Location) -> ErrorDetails:
 def _translate(item: ErrorDetails, document: Document, prefix: Location, shape: Shape) -> Finding | None:
     kind, location = item["type"], tuple(item["loc"])
     context: dict[str, Any] = item.get("ctx", {})
+    if isinstance(context.get("error"), Mistake):
+        location = (*location, *context["error"].at)
     whole = (*prefix, *location)
     found = document.follow(whole)
     if document.reference(found) == "":  # already said: the value itself could not be had
@@ -141,5 +144,5 @@ def _translate(item: ErrorDetails, document: Document, prefix: Location, shape: 
     message, mend = sentence(kind, str(item["msg"]), context, name=name, shape=here, value=known)
     source = document.reference(found)
     if source or here.secret:
-        message = hide(message, known, source)
+        message, mend = hide(message, known, source), hide(mend, known, source)
     return Finding.at(document.place(found), message, mend)

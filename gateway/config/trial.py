@@ -8,10 +8,10 @@ from dataclasses import replace
 from gateway.config.findings import Finding
 from gateway.config.lists import Entry
 from gateway.config.models import RouteConfig
-from gateway.config.sentences import split
 from gateway.consumers import Consumer
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Exchange, Response
+from gateway.mistakes import Mistake
 from gateway.services import Answer, RouteFacts, Services
 from gateway.stores import Stores
 
@@ -60,7 +60,7 @@ def try_out(
             try:
                 entry.placed.config.build(replace(services, route=facts))
             except (ValueError, OSError) as error:
-                message, mend = split(str(error))
+                message, mend = (error.what, error.mend) if isinstance(error, Mistake) else (str(error), "")
                 yield Finding.at(
                     entry.place, f"on route {route.name}, {entry.name} cannot be built: {message}", mend
                 )

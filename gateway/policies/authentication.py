@@ -10,6 +10,7 @@ from pydantic import ConfigDict, model_validator
 from gateway.enforcement.authentication import Gate
 from gateway.exchange import Exchange
 from gateway.metrics import Metrics
+from gateway.mistakes import Mistake
 from gateway.networks import NetworkSet
 from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services, State
@@ -33,11 +34,14 @@ class AuthenticationConfig(PolicyConfig):
     @model_validator(mode="after")
     def _check(self) -> AuthenticationConfig:
         if not self.accept:
-            raise ValueError("authentication must accept something: api_key, basic, jwt, ...")
+            raise Mistake(
+                "authentication accepts nothing", "list ways in under accept: api_key, basic, jwt, ..."
+            )
         headers = {accept.api_key.header for accept in self.accept if accept.api_key is not None}
         if "authorization" in headers and not {"basic", "jwt", "introspection"}.isdisjoint(self._kinds()):
-            raise ValueError(
-                "an API key in `authorization` leaves no room there for basic, jwt or introspection"
+            raise Mistake(
+                "an API key in `authorization` leaves no room there for basic, jwt or introspection",
+                "read the key from another header",
             )
         return self
 
@@ -72,13 +76,16 @@ class AuthenticationConfig(PolicyConfig):
     def _check_consumers(self, services: Services) -> None:
         for name in self.consumers:
             if name not in services.consumers:
-                raise ValueError(f"authentication lets in {name}, which is neither a consumer nor a provider")
+                raise Mistake(
+                    f"authentication lets in {name}, which is neither a consumer nor a provider",
+                    "name one that is",
+                )
         kinds = self._kinds()
         names = self.consumers or tuple(services.consumers)
         if not any(one.kind in kinds for name in names for one in services.consumers[name].credentials):
-            raise ValueError(
-                f"authentication would refuse everybody: {', '.join(names) or 'nobody'} has no "
-                f"credential of the kind {' or '.join(kinds)}"
+            raise Mistake(
+                f"authentication would refuse everybody, since it accepts {' or '.join(kinds)}",
+                f"give {' or '.join(names) or 'a consumer'} such a credential",
             )
 
     def secret_parameters(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from gateway.caching.request import BODY_BYTES, CONDITIONS, UNCACHED, Asked, asi
 from gateway.caching.shelf import Shelf
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
+from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.stores.answers import AnswerMemory
 from gateway.stream import Stream
@@ -30,9 +31,9 @@ _RESULTS = ("hit", "stale", "miss", "revalidated", "bypass", "collapsed", "refre
 def _keyed(name: str) -> str:
     lower = name.lower()
     if lower.encode() in UNCACHED | CONDITIONS:
-        raise ValueError(f"{name} cannot be keyed, because the cache acts on it itself: leave it out")
+        raise Mistake(f"{name} cannot be keyed, because the cache acts on it itself", "leave it out")
     if lower == "host":
-        raise ValueError("host is always keyed: leave it out")
+        raise Mistake("host is always keyed", "leave it out")
     return lower
 
 

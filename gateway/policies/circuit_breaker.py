@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from gateway.circuit import Circuits, CircuitSettings
 from gateway.enforcement.circuit_breaker import PerTarget, PerUpstream
 from gateway.exchange import Exchange
+from gateway.mistakes import Mistake
 from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services
 from gateway.units import Duration, Percent, format_duration
@@ -22,15 +23,15 @@ class CircuitBreakerConfig(PolicyConfig):
 
     failures: int | None = Field(5, ge=1)
     """Failures in a row, all within `window`, that open the circuit; null for none of this."""
-    window: Duration = 10.0
+    window: Duration = Field(10.0, gt=0)
     """How far back failures and the failure rate are counted."""
-    failure_rate: Percent | None = None
+    failure_rate: Percent | None = Field(None, gt=0)
     """Share of failed calls within `window` that opens the circuit."""
     minimum_calls: int = Field(20, ge=1)
     """Calls within `window` below which `failure_rate` says nothing."""
-    slow_call: Duration | None = None
+    slow_call: Duration | None = Field(None, gt=0)
     """An answer whose head takes at least this long counts as a failure."""
-    reset_after: Duration = 30.0
+    reset_after: Duration = Field(30.0, gt=0)
     """How long the circuit stays open before probes may pass."""
     probes: int = Field(1, ge=1)
     """Calls that may pass at once while half-open; so many successes in a row close the circuit."""
@@ -39,17 +40,10 @@ class CircuitBreakerConfig(PolicyConfig):
     scope: Literal["shared", "worker"] = "shared"
     """Each worker judges for itself either way; with several workers and no shared store, say worker."""
 
-    @field_validator("failure_rate", "slow_call", "window", "reset_after")
-    @classmethod
-    def _positive(cls, value: float | None) -> float | None:
-        if value == 0:
-            raise ValueError("must be more than zero")
-        return value
-
     @model_validator(mode="after")
     def _some_sign(self) -> CircuitBreakerConfig:
         if self.failures is None and self.failure_rate is None:
-            raise ValueError("this circuit would never open: give failures, failure_rate or both")
+            raise Mistake("this circuit would never open", "give failures, failure_rate or both")
         return self
 
     def describe(self) -> str:

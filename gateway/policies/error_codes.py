@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.errors import CODES, Native
 from gateway.exchange import Exchange, Response
+from gateway.mistakes import Mistake, suggest
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.problem import problem
 
@@ -79,14 +80,14 @@ def kind_of(code: str) -> str:
 
 def _canonical(code: str) -> str:
     if code not in CODES:
-        raise ValueError(f"{code!r} is not a canonical code: use one of {', '.join(sorted(CODES))}")
+        raise Mistake(f"{code!r} is not a canonical code", suggest(code, CODES))
     return code
 
 
 def _pointer(text: str) -> str:
     """RFC 6901: empty, or a `/` before every token; `~` only as `~0` and `~1`."""
     if (text and not text.startswith("/")) or "~" in text.replace("~0", "").replace("~1", ""):
-        raise ValueError(f"{text!r} is not a JSON pointer: write a / before every field, like /error/code")
+        raise Mistake(f"{text!r} is not a JSON pointer", "write a / before every field, like /error/code")
     return text
 
 

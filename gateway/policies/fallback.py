@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.exchange import Exchange, Headers, Response
+from gateway.mistakes import Mistake, suggest
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.problem import RETRY_AFTER_SECONDS
 from gateway.units import Duration, format_duration
@@ -33,7 +34,7 @@ _MARK = b"x-gateway-fallback"
 def _plain(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").isalnum():
-            raise ValueError(f"{name!r} is not a header name: use letters, digits and -")
+            raise Mistake(f"{name!r} is not a header name", "use letters, digits and -")
         if name.lower() in (
             "connection",
             "content-length",
@@ -42,10 +43,10 @@ def _plain(headers: dict[str, str]) -> dict[str, str]:
             "keep-alive",
             "trailer",
         ):
-            raise ValueError(f"{name} is written by the gateway itself: leave it out")
+            raise Mistake(f"{name} is written by the gateway itself", "leave it out")
         if any(not " " <= char <= "~" for char in value):
-            raise ValueError(
-                f"the value of {name} holds more than printable ASCII: remove line breaks and the like"
+            raise Mistake(
+                f"the value of {name} holds more than printable ASCII", "remove line breaks and the like"
             )
     return headers
 
@@ -66,9 +67,9 @@ class Respond(BaseModel):
     @model_validator(mode="after")
     def _has_one_body(self) -> Respond:
         if self.text is not None and "json_" in self.model_fields_set:
-            raise ValueError("json and text are both the body: keep one of them")
+            raise Mistake("json and text are both the body", "keep one of them")
         if self.status in (204, 205, 304) and (self.text or "json_" in self.model_fields_set):
-            raise ValueError(f"an answer with status {self.status} has no body: leave json and text out")
+            raise Mistake(f"an answer with status {self.status} has no body", "leave json and text out")
         return self
 
     def encode(self) -> tuple[Headers, bytes]:
@@ -107,8 +108,9 @@ class FallbackConfig(PolicyConfig):
     @model_validator(mode="after")
     def _has_an_answer(self) -> FallbackConfig:
         if self.stale is None and self.upstream is None and self.respond is None:
-            raise ValueError(
-                "say what to fall back to: stale: 1d, upstream: NAME or respond: {status: 200, json: {}}"
+            raise Mistake(
+                "fallback has nothing to fall back to",
+                "say stale: 1d, upstream: NAME or respond: {status: 200, json: {}}",
             )
         return self
 
@@ -124,14 +126,11 @@ class FallbackConfig(PolicyConfig):
 
     def build(self, services: Services) -> Policy:
         if self.upstream is not None and self.upstream not in services.upstreams:
-            known = ", ".join(sorted(services.upstreams)) or "none"
-            raise ValueError(
-                f"fallback: no upstream is named {self.upstream!r}: use one under upstreams ({known})"
+            raise Mistake(
+                f"no upstream is named {self.upstream!r}", suggest(self.upstream, services.upstreams)
             )
         if self.upstream is not None and self.upstream == services.route.upstream:
-            raise ValueError(
-                f"fallback: {self.upstream!r} is the route's own upstream: name another one, or use retry"
-            )
+            raise Mistake(f"{self.upstream!r} is the route's own upstream", "name another one, or use retry")
         return _Fallback(self, services)
 
     async def foresee(self, exchange: Exchange, services: Services) -> str:

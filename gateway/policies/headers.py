@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from gateway.exchange import Exchange, Headers, Response
+from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 
 if TYPE_CHECKING:
@@ -45,25 +46,25 @@ _VARIABLES: dict[str, Value] = {
 def _header_name(name: str) -> str:
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header name: use letters, digits and -")
+        raise Mistake(f"{name!r} is not a header name", "use letters, digits and -")
     if lower in _HOP_BY_HOP:
-        raise ValueError(f"{name} belongs to one connection and is never forwarded: leave it out")
+        raise Mistake(f"{name} belongs to one connection and is never forwarded", "leave it out")
     if lower in _FRAMING:
-        raise ValueError(
-            f"{name} frames or addresses the message, which the gateway does itself: leave it out"
+        raise Mistake(
+            f"{name} frames or addresses the message, which the gateway does itself", "leave it out"
         )
     if lower in _FORWARDING or lower.startswith("x-forwarded-"):
-        raise ValueError(
-            f"{name} is written by the gateway itself, last, so that it can be trusted: leave it out"
+        raise Mistake(
+            f"{name} is written by the gateway itself, last, so that it can be trusted", "leave it out"
         )
     return lower
 
 
 def _header_value(text: str) -> str:
     if any((char < " " and char != "\t") or char == "\x7f" for char in text):
-        raise ValueError("a header value holds no line breaks or control characters: remove them")
+        raise Mistake("a header value holds no line breaks or control characters", "remove them")
     if any(char > "\xff" for char in text):
-        raise ValueError("a header value holds Latin-1 characters only: percent-encode the others")
+        raise Mistake("a header value holds Latin-1 characters only", "percent-encode the others")
     _pieces(text)
     return text.strip(" \t")
 
@@ -82,7 +83,7 @@ def _pieces(text: str) -> list[bytes | Value]:
             constant = ""
         else:
             known = ", ".join(f"{{{name}}}" for name in _VARIABLES)
-            raise ValueError(f"{match[0]} is not known: use {known}, or {{{{ and }}}} for braces")
+            raise Mistake(f"{match[0]} is not known", f"use {known}, or {{{{ and }}}} for braces")
     pieces.append((constant + text[end:]).encode("latin-1"))
     return [piece for piece in pieces if piece != b""]
 
@@ -123,7 +124,7 @@ class HeaderEdits(BaseModel):
     def _is_one_plan(self) -> HeaderEdits:
         for name in self.remove:
             if name in self.set or name in self.add or name in self.rename:
-                raise ValueError(f"{name} is removed and edited: say one of the two")
+                raise Mistake(f"{name} is removed and edited", "say one of the two")
         return self
 
     def clauses(self) -> list[str]:

@@ -14,6 +14,7 @@ from gateway.enforcement.ip_allow_list import (
 )
 from gateway.errors import Refused
 from gateway.exchange import Exchange
+from gateway.mistakes import Mistake
 from gateway.networks import Network, NetworkSet
 from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services
@@ -34,8 +35,9 @@ class IpAllowListConfig(PolicyConfig):
     @model_validator(mode="after")
     def _check(self) -> IpAllowListConfig:
         if bool(self.networks) == (self.source is not None):
-            raise ValueError(
-                "ip_allow_list takes either `networks` (at least one) or `from`: provider or consumer"
+            raise Mistake(
+                "ip_allow_list takes either `networks`, at least one, or `from`",
+                "write networks: [10.0.0.0/8], from: provider or from: consumer",
             )
         return self
 
@@ -74,9 +76,10 @@ class IpAllowListConfig(PolicyConfig):
         provider = services.route.provider
         known = services.consumers.get(provider)
         if not provider or known is None:
-            raise ValueError(
-                f"ip_allow_list {{from: provider}} needs a provider: give route {services.route.name} one"
+            raise Mistake(
+                "ip_allow_list takes its networks from a provider, and the route has none",
+                f"give route {services.route.name} a provider",
             )
         if not known.networks:
-            raise ValueError(f"provider {provider} has no networks: list where its callbacks come from")
+            raise Mistake(f"provider {provider} has no networks", "list where its callbacks come from")
         return NetworkSet(known.networks)

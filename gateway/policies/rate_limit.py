@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from gateway.enforcement.rate_limit import LimitHead, SharedRule, rate_limit_policy
 from gateway.exchange import Exchange
 from gateway.identity import identifier
+from gateway.mistakes import Mistake
 from gateway.policy import Policy, PolicyConfig
 from gateway.services import Services
 from gateway.stores.counters import Limit, Strategy, local_counter
@@ -19,7 +20,7 @@ from gateway.units import RateText
 def _names_a_header(by: object) -> object:
     """What begins like `header:NAME` was meant as such; all else is for the pattern to judge."""
     if isinstance(by, str) and by.lower().startswith("header") and not re.match("header:[A-Za-z0-9-]+$", by):
-        raise ValueError(f"{by!r} names no header: write header:NAME, like header:x-player")
+        raise Mistake(f"{by!r} names no header", "write header:NAME, like header:x-player")
     return by
 
 
@@ -55,9 +56,7 @@ class RateLimitConfig(PolicyConfig):
     @model_validator(mode="after")
     def _burst_needs_bucket(self) -> RateLimitConfig:
         if self.burst is not None and self.strategy not in (None, "token_bucket"):
-            raise ValueError(
-                f"burst needs strategy: token_bucket, not {self.strategy}; leave one of them out"
-            )
+            raise Mistake(f"burst needs strategy: token_bucket, not {self.strategy}", "leave one of them out")
         return self
 
     @property

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.enforcement.retry import Retry
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Exchange, Response
+from gateway.mistakes import Mistake
 from gateway.policy import Policy, PolicyConfig
 from gateway.retry_budget import Budget
 from gateway.services import Services
@@ -54,7 +55,10 @@ class TransactionId(BaseModel):
     @model_validator(mode="after")
     def _one_place(self) -> TransactionId:
         if (self.header is None) == (self.pointer is None):
-            raise ValueError("say where the transaction id is: {header: NAME} or {json: /field}, one of them")
+            raise Mistake(
+                "a transaction id is in a header or in a JSON field",
+                "write {header: NAME} or {json: /field}, one of them",
+            )
         return self
 
     def given(self, exchange: Exchange) -> bool:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, SecretStr, model_validator
 
 from gateway.consumers import BasicCredential, FilledSecret, HeaderName, Settings, only_one
 from gateway.exchange import Exchange, Response
+from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.tokens.client_credentials import ClientCredentials, TokenSource
@@ -24,8 +25,9 @@ from gateway.upstream.tls import make_context
 
 def _check_printable(secret: SecretStr) -> SecretStr:
     if any(not 32 <= ord(letter) < 127 for letter in secret.get_secret_value()):
-        raise ValueError(
-            "a secret that travels in a header may hold printable ASCII only: no line end either"
+        raise Mistake(
+            "a secret that travels in a header may hold printable ASCII only",
+            "remove all else, line ends too",
         )
     return secret
 
@@ -76,8 +78,9 @@ class UpstreamAuthConfig(PolicyConfig):
     @classmethod
     def _no_signature(cls, data: object) -> object:
         if isinstance(data, dict) and "signature" in data:
-            raise ValueError(
-                "upstream_auth: {signature: {}} arrives with dialects: this version cannot sign yet"
+            raise Mistake(
+                "signatures arrive with dialects: this version cannot sign yet",
+                "show the upstream another credential until then",
             )
         return data
 
@@ -166,7 +169,10 @@ def _content(text: str | None) -> bytes:
     try:
         return Path(text).read_bytes()
     except OSError as error:
-        raise ValueError(f"upstream_auth cannot read {text}: {error.strerror}") from None
+        raise Mistake(
+            f"{text} cannot be read: {(error.strerror or str(error)).lower()}",
+            "give PEM text, or a path relative to the configuration file",
+        ) from None
 
 
 def _show_certificate(identity: ssl.SSLContext) -> Policy:

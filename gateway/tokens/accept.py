@@ -9,6 +9,7 @@ from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from gateway.consumers import HeaderName, JwtCredential, JwtVerification, Settings, only_one
+from gateway.mistakes import Mistake, suggest
 from gateway.services import Services
 from gateway.tokens.bearer import Bearer, JwtSource
 from gateway.tokens.certificates import CertificateTable
@@ -32,9 +33,9 @@ class ApiKeyAccept(Settings):
     @model_validator(mode="after")
     def _check(self) -> ApiKeyAccept:
         if self.header is not None and self.query is not None:
-            raise ValueError("an API key is read from `header` or from `query`: list api_key twice for both")
+            raise Mistake("an API key is read from `header` or from `query`", "list api_key twice for both")
         if self.query == "":
-            raise ValueError("the name of a query parameter may not be empty")
+            raise Mistake("the name of a query parameter may not be empty", "give its name", at=("query",))
         return self
 
     @property
@@ -68,14 +69,18 @@ class Accept(Settings):
     @classmethod
     def _read(cls, data: object) -> object:
         if data == "signature" or (isinstance(data, dict) and "signature" in data):
-            raise ValueError("signature arrives with dialects: this version cannot verify signatures yet")
+            raise Mistake(
+                "signatures arrive with dialects: this version cannot verify them yet",
+                "accept another credential until then",
+            )
         if data == "introspection":
-            raise ValueError(
-                "introspection needs an endpoint: {introspection: {url, client_id, client_secret}}"
+            raise Mistake(
+                "introspection needs an endpoint",
+                "write {introspection: {url: …, client_id: …, client_secret: …}}",
             )
         if isinstance(data, str):
             if data not in cls.model_fields:
-                raise ValueError(f"{data!r} is not one of {', '.join(cls.model_fields)}")
+                raise Mistake(f"{data!r} is not known here", suggest(data, cls.model_fields))
             return {data: {}}
         if isinstance(data, dict) and len(data) == 1:  # `- jwt:` with nothing behind it is the bare name
             return {key: {} if value is None else value for key, value in data.items()}
@@ -191,8 +196,9 @@ def _own_sources(
 ) -> list[JwtSource]:
     """A source per consumer with a key of its own; what its credential leaves open, `accept` says."""
     if not own:
-        raise ValueError(
-            "jwt has nothing to verify with: give it `key` or `jwks`, or give a consumer's jwt credential one"
+        raise Mistake(
+            "jwt has nothing to verify with",
+            "give it `key` or `jwks`, or give a consumer's jwt credential one",
         )
     inherited = ("algorithms", "issuer", "audience", "leeway")
     sources = []

@@ -7,6 +7,7 @@ from hashlib import sha256
 from cryptography import x509
 
 from gateway.consumers import CertificateCredential
+from gateway.mistakes import Mistake
 from gateway.services import Clock
 from gateway.tokens import InvalidCredential
 from gateway.tokens.memo import Memo
@@ -24,7 +25,10 @@ class CertificateTable:
         """Let certificates that match `rule` prove `owner`. ValueError where it means somebody else."""
         for known, _, other in self._rules:
             if known == rule and other != owner:
-                raise ValueError(f"consumers {other} and {owner} have the same client certificate")
+                raise Mistake(
+                    f"consumers {other} and {owner} have the same client certificate",
+                    "give each caller one of its own",
+                )
         subject = x509.Name.from_rfc4514_string(rule.subject) if rule.subject is not None else None
         self._rules.append((rule, subject, owner))
 

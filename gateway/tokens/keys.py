@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from gateway.mistakes import Mistake
+
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 PUBLIC_ALGORITHMS = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})
@@ -45,17 +47,18 @@ def fitting(public: object) -> tuple[str, ...]:
     """The algorithms a public key can verify, the usual one first. ValueError for keys that none may use."""
     if isinstance(public, RSAPublicKey):
         if public.key_size < _RSA_BITS:
-            raise ValueError(
-                f"an RSA key needs at least {_RSA_BITS} bits (RFC 7518 §3.3), this has {public.key_size}"
+            raise Mistake(
+                f"an RSA key needs at least {_RSA_BITS} bits (RFC 7518 §3.3), this has {public.key_size}",
+                "make a longer one",
             )
         return _RSA
     if isinstance(public, EllipticCurvePublicKey):
         if public.curve.name in _CURVES:
             return (_CURVES[public.curve.name],)
-        raise ValueError(f"no algorithm uses the curve {public.curve.name}: use P-256, P-384 or P-521")
+        raise Mistake(f"no algorithm uses the curve {public.curve.name}", "use P-256, P-384 or P-521")
     if isinstance(public, Ed25519PublicKey | Ed448PublicKey):
         return ("EdDSA",)
-    raise ValueError("the key is of no kind that JWTs use: RSA, EC or Ed25519")
+    raise Mistake("the key is of no kind that JWTs use", "give an RSA, EC or Ed25519 key")
 
 
 def read_key(text: str, algorithms: tuple[str, ...] = ()) -> VerificationKey:
@@ -68,26 +71,36 @@ def read_key(text: str, algorithms: tuple[str, ...] = ()) -> VerificationKey:
         wanted = algorithms or ("HS256",)
         for name in wanted:
             if name not in _SECRET_BYTES:
-                raise ValueError(f"{name} needs a public key in PEM, and `key` is a shared secret")
+                raise Mistake(
+                    f"{name} needs a public key in PEM, and `key` is a shared secret",
+                    "give the issuer's public key, or use HS256 and kin",
+                )
             if len(secret) < _SECRET_BYTES[name]:
-                raise ValueError(
+                raise Mistake(
                     f"{name} needs a secret of at least {_SECRET_BYTES[name]} bytes (RFC 7518 §3.2), "
-                    f"this has {len(secret)}"
+                    f"this has {len(secret)}",
+                    "make a longer one",
                 )
         return VerificationKey(secret, frozenset(wanted))
     if "PRIVATE KEY" in text:
-        raise ValueError("`key` is a private key, and verifying needs the public one: never share the other")
+        raise Mistake(
+            "`key` is a private key, and verifying needs the public one",
+            "give that, and never share the other",
+        )
     try:
         if "BEGIN CERTIFICATE" in text:
             public: object = x509.load_pem_x509_certificate(text.encode()).public_key()
         else:
             public = load_pem_public_key(text.encode())
     except ValueError:
-        raise ValueError("`key` is not a public key or certificate in PEM") from None
+        raise Mistake(
+            "`key` is not a public key or certificate in PEM",
+            "give the whole of it, BEGIN and END lines included",
+        ) from None
     able = fitting(public)
     for name in algorithms:
         if name not in able:
-            raise ValueError(f"{name} does not fit the key, which can verify {', '.join(able)}")
+            raise Mistake(f"{name} does not fit the key", f"the key can verify {', '.join(able)}")
     return VerificationKey(public, frozenset(algorithms or able[:1]))
 
 

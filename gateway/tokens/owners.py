@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.mistakes import Mistake
 from gateway.tokens import InvalidCredential
 
 Claims = Mapping[str, Any]
@@ -24,8 +25,9 @@ class Owners:
         known = self._owners.setdefault(names, [])
         for other, other_issuer in known:
             if other != owner and (issuer is None or other_issuer is None or issuer == other_issuer):
-                raise ValueError(
-                    f"consumers {other} and {owner} both own tokens with {names[0]} {names[1]!r}"
+                raise Mistake(
+                    f"consumers {other} and {owner} both own tokens with {names[0]} {names[1]!r}",
+                    "each token has to mean one caller: change one of the two",
                 )
         known.append((owner, issuer))
         if names[0] not in self._claims:

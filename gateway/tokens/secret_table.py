@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from hmac import compare_digest
 
+from gateway.mistakes import Mistake
+
 
 class SecretTable:
     """Secrets as keyed BLAKE2b digests.
@@ -29,8 +31,9 @@ class SecretTable:
         digest = keyed.digest()
         known = self._owners.setdefault(digest, (digest, owner))
         if known[1] != owner:
-            raise ValueError(
-                f"consumers {known[1]} and {owner} have the same secret: nobody could tell them apart"
+            raise Mistake(
+                f"consumers {known[1]} and {owner} have the same secret, and could not be told apart",
+                "give each caller one of its own",
             )
 
     def find(self, secret: bytes) -> str | None:

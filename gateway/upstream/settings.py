@@ -7,8 +7,17 @@ from hashlib import sha256
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_serializer,
+    model_validator,
+)
 
+from gateway.mistakes import Mistake
 from gateway.units import Duration, Pem, PemSecret, Secret, format_duration
 
 _PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
@@ -17,22 +26,27 @@ _PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
 def _check_url(url: str) -> str:
     """`http://host[:port][/prefix]` or https; the prefix loses its final slash. ValueError for all else."""
     if not url.isascii() or any(character <= " " or character in '\\"<>' for character in url):
-        raise ValueError(f"{_shown(url)} holds characters that a URL may not: percent-encode them")
+        raise Mistake(f"{_shown(url)} holds characters that a URL may not", "percent-encode them")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(
-            f"{_shown(url)} is not a URL ({error}): write it like http://127.0.0.1:9201 or http://[::1]:9201"
+        raise Mistake(
+            f"{_shown(url)} is not a URL ({error})",
+            "write it like http://127.0.0.1:9201 or http://[::1]:9201",
         ) from None
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{_shown(url)} is not a URL to call: begin it with http:// or https://")
+        raise Mistake(f"{_shown(url)} is not a URL to call", "begin it with http:// or https://")
     if "@" in parts.netloc:
-        raise ValueError("a target's URL may not hold credentials: use the upstream_auth policy")
+        raise Mistake("a target's URL may not hold credentials", "use the upstream_auth policy")
     if not parts.hostname or port == 0:
-        raise ValueError(f"{_shown(url)} names no host and port to connect to")
+        raise Mistake(
+            f"{_shown(url)} names no host and port to connect to", "write it like http://127.0.0.1:9201"
+        )
     if parts.query or parts.fragment or "?" in url or "#" in url:
-        raise ValueError(f"{_shown(url)} may not hold a query or a fragment: only a path prefix")
+        raise Mistake(
+            f"{_shown(url)} may not hold a query or a fragment", "leave at most a path behind the host"
+        )
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
@@ -102,6 +116,12 @@ class PassiveHealthConfig(_Settings):
     eject_for: Duration = Field(default=10.0, gt=0)
 
 
+def _always(verify: object) -> object:
+    if verify is False:
+        raise Mistake("no upstream goes unverified", "remove this; a private authority goes under tls.ca")
+    return verify
+
+
 class TlsConfig(_Settings):
     """How an https target proves itself, and how the gateway does. Files, or PEM text itself."""
 
@@ -113,7 +133,7 @@ class TlsConfig(_Settings):
     """The gateway's own certificate chain."""
     key: PemSecret | None = None
     """The private key of `certificate`."""
-    verify: Literal[True] = True
+    verify: Annotated[Literal[True], BeforeValidator(_always)] = True
     """Always true: a private authority goes under `ca`."""
 
     @field_serializer("key", when_used="json")
@@ -124,7 +144,7 @@ class TlsConfig(_Settings):
     @model_validator(mode="after")
     def _both_halves(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("tls.certificate and tls.key belong together: give both or neither")
+            raise Mistake("tls.certificate and tls.key belong together", "give both or neither")
         return self
 
 
@@ -149,10 +169,10 @@ class UpstreamConfig(_Settings):
         origins = [target.origin for target in self.targets]
         for origin in origins:
             if origins.count(origin) > 1:
-                raise ValueError(f"target {origin} is listed twice: give it a weight instead")
+                raise Mistake(f"target {origin} is listed twice", "give it a weight instead")
         tls_given = self.tls != TlsConfig()
         if tls_given and not any(origin.startswith("https:") for origin in origins):
-            raise ValueError("tls is given, but no target is https")
+            raise Mistake("tls is given, but no target is https", "make a target https, or remove tls")
         return self
 
     def describe(self) -> str:

@@ -6,9 +6,11 @@ import ssl
 import tempfile
 from pathlib import Path
 
+from gateway.mistakes import Mistake
 from gateway.upstream.settings import TlsConfig
 
 _PEM = "-----BEGIN "
+_PEM_OR_PATH = "give PEM text, or paths relative to the configuration file"
 
 
 def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
@@ -29,7 +31,9 @@ def _only_trusting(ca: str) -> ssl.SSLContext:
         else:
             context.load_verify_locations(cafile=ca)
     except OSError as error:
-        raise ValueError(f"tls.ca: {_name(ca)} cannot be read as PEM certificates: {error}") from None
+        raise Mistake(
+            f"tls.ca: {_name(ca)} cannot be read as PEM certificates: {error}", _PEM_OR_PATH
+        ) from None
     return context
 
 
@@ -50,8 +54,9 @@ def load_identity(context: ssl.SSLContext, certificate: str, key: str) -> None:
         try:
             context.load_cert_chain(paths[0], paths[1], password=_no_password)
         except OSError as error:
-            raise ValueError(
-                f"tls.certificate {_name(certificate)} and its key cannot be used: {error.strerror or error}"
+            raise Mistake(
+                f"tls.certificate {_name(certificate)} and its key cannot be used: {error.strerror or error}",
+                _PEM_OR_PATH,
             ) from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config import Config, ConfigError, check, load
+from gateway.mistakes import Mistake
 from gateway.policy import Policy, PolicyConfig
 from gateway.routing import Router
 from gateway.services import Services
@@ -155,7 +156,7 @@ class _Unbuildable(PolicyConfig):
     name = "timeout"
 
     def build(self, services: Services) -> Policy:
-        raise ValueError(f"{services.route.name} is not to my liking: choose another")
+        raise Mistake(f"{services.route.name} is not to my liking", "choose another")
 
 
 def test_what_only_building_finds_is_told_at_its_place(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:

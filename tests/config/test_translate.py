@@ -12,11 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from gateway.config.document import Document
 from gateway.config.shapes import Shape
 from gateway.config.translate import translate
+from gateway.mistakes import Mistake
 from gateway.units import Duration, Percent, Size
 
 
 def _fussy(value: Any) -> Any:
-    raise ValueError(f"{value!r} is not to my liking: choose another")
+    raise Mistake(f"{value!r} is not to my liking", "choose another")
 
 
 class Kind(Enum):
@@ -52,6 +53,7 @@ class Model(Strict):
     way: Annotated[str, Field(pattern=r"^(client|route|header:[a-z]+)$")] = "client"
     secret: SecretStr = SecretStr("")
     fussy: Annotated[str, AfterValidator(_fussy)] = ""
+    foreign: Annotated[str, AfterValidator(int)] = ""
     wait: Annotated[Duration, Field(gt=0, le=60)] = 1.0
     size: Annotated[Size, Field(ge=1024)] = 1024
     part: Annotated[Percent, Field(lt=0.5)] = 0.1
@@ -127,6 +129,12 @@ def test_a_value_from_outside_is_not_repeated() -> None:
     assert told("fussy: {env: X}", X="hunter2") == ["1:8 the value of $X is not to my liking; choose another"]
     assert told("word: {env: X}", X="h" * 70)[0].startswith("1:7 word cannot be the value of $X")
     assert told("fussy: {env: X}", X="")[0].startswith("1:8 '' is not to my liking")
+
+
+def test_an_error_of_a_library_is_told_too() -> None:
+    assert told("foreign: this") == [
+        "1:10 foreign is not valid: invalid literal for int() with base 10: 'this'; write another value"
+    ]
 
 
 def test_a_value_that_could_not_be_had_is_told_once_only() -> None:

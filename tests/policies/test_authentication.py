@@ -464,11 +464,11 @@ async def test_in_shadow_it_finds_out_and_changes_nothing():
 @pytest.mark.parametrize(
     ("accept", "message"),
     [
-        ([], "must accept something"),
-        (["signature"], "arrives with dialects"),
-        ([{"signature": {}}], "arrives with dialects"),
+        ([], "accepts nothing"),
+        (["signature"], "arrive with dialects"),
+        ([{"signature": {}}], "arrive with dialects"),
         (["introspection"], "needs an endpoint"),
-        (["password"], "is not one of api_key, basic"),
+        (["password"], "is not known here: there are api_key, basic"),
         ([7], "valid dictionary"),
         ([{"api_key": {}, "basic": {}}], "exactly one of"),
         ([{"api_key": {"header": "a", "query": "b"}}], "list api_key twice"),
@@ -493,7 +493,7 @@ def test_what_makes_no_sense_is_refused(accept, message):
         (
             ["basic"],
             {"consumers": ["aurora"]},
-            "refuse everybody: aurora has no credential of the kind basic",
+            "refuse everybody, since it accepts basic: give aurora such",
         ),
         ([{"jwt": {"key": "short"}}], {}, "at least 32 bytes"),
     ],
@@ -504,7 +504,7 @@ def test_what_cannot_work_is_told_at_load(accept, fields, message):
 
 
 def test_everybody_or_nobody_at_load():
-    with pytest.raises(ValueError, match="nobody has no credential"):
+    with pytest.raises(ValueError, match="give a consumer such a credential"):
         config("api_key").build(services(consumers={}))
     one = ConsumerConfig.model_validate({"credentials": [{"jwt": {"subject": "a"}}]}).consumer("one")
     with pytest.raises(ValueError, match="nothing to verify with"):

@@ -69,7 +69,7 @@ async def test_networks_of_the_routes_provider():
 
 
 @pytest.mark.parametrize(
-    ("provider", "message"), [("", "needs a provider"), ("borealis", "needs a provider")]
+    ("provider", "message"), [("", "give route .* a provider"), ("borealis", "give route .* a provider")]
 )
 def test_a_route_without_provider_cannot_be_built(provider, message):
     with pytest.raises(ValueError, match=message):

@@ -329,7 +329,7 @@ def test_files_that_cannot_be_used_are_told_at_load(certificates, missing):
     with pytest.raises(ValueError, match="cannot be"):
         certified(path).build(make_services())
     (path / missing).unlink()
-    with pytest.raises(ValueError, match=f"cannot read .*{missing}"):
+    with pytest.raises(ValueError, match=f"{missing} cannot be read: no such"):
         certified(path).build(make_services())
 
 
@@ -345,7 +345,7 @@ async def test_in_shadow_nothing_is_shown():
     [
         ({}, "exactly one of"),
         ({"bearer": "a", "basic": {"username": "a", "password": "b"}}, "here are basic and bearer"),
-        ({"signature": {}}, "arrives with dialects"),
+        ({"signature": {}}, "arrive with dialects"),
         ({"bearer": ""}, "the secret is empty"),
         ({"bearer": "a\r\nx: y"}, "printable ASCII"),
         ({"api_key": {"value": "ключ"}}, "printable ASCII"),

@@ -50,7 +50,7 @@ def test_urls_that_are_none(url: str, message: str) -> None:
         ({"targets": []}, "at least 1"),
         ({"targets": [{"url": "http://a"}, {"url": "http://A/x"}]}, "listed twice"),
         ({"targets": [{"url": "http://a"}], "tls": {"ca": "x"}}, "no target is https"),
-        ({"targets": [{"url": "https://a"}], "tls": {"verify": False}}, "True"),
+        ({"targets": [{"url": "https://a"}], "tls": {"verify": False}}, "no upstream goes unverified"),
         ({"targets": [{"url": "https://a"}], "tls": {"certificate": "x"}}, "belong together"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": 5}}, "not a duration"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": "0s"}}, "greater than 0"),
