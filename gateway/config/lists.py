@@ -16,7 +16,7 @@ from gateway.config.findings import Finding, Place
 from gateway.config.shapes import Shape
 from gateway.config.translate import translate
 from gateway.mistakes import suggest
-from gateway.policies import POLICIES
+from gateway.policies import LATER, POLICIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class PolicyLists:
         for name in self.names:
             read = self._list(name)
             known = read.complete or read.entries
-            if known and complete and name not in self.used and name not in POLICIES:
+            if known and complete and name not in self.used and name not in POLICIES and name not in LATER:
                 self.findings.append(
                     Finding.at(
                         Place(self._file(name), 1, 1),
@@ -110,6 +110,9 @@ class PolicyLists:
             message = f"{name!r} is a policy, and a bare name means a list"
             self.findings.append(Finding.at(place, message, f"write {{{name}: {{…}}}} for the policy"))
             return _UNREAD
+        if name in LATER:
+            self._later(name, place)
+            return Resolved((), complete=True)
         if name not in self.names:
             message = f"there is no policy list {name!r}"
             mend = suggest(name, self.names)
@@ -119,6 +122,10 @@ class PolicyLists:
             return _UNREAD
         self.used.add(name)
         return self._list(name)
+
+    def _later(self, name: str, place: Place) -> None:
+        message = f"the policy {name} arrives in a later version"
+        self.findings.append(Finding.at(place, message, "remove it until then"))
 
     def _file(self, name: str) -> str:
         return f"{self._label}{name}.yaml"
@@ -131,7 +138,7 @@ class PolicyLists:
     def _read(self, name: str) -> Resolved:
         path = self._folder / f"{name}.yaml"
         start = Place(self._file(name), 1, 1)
-        if name in POLICIES:
+        if name in POLICIES or name in LATER:
             message = f"a policy list may not be called {name}, which is a policy's name"
             self.findings.append(Finding.at(start, message, "give the file another name"))
         self.files.append(path)
@@ -167,6 +174,9 @@ class PolicyLists:
         for index, item in enumerate(document.value):
             if isinstance(item, str):
                 place = document.place((index,))
+                if item in LATER:
+                    self._later(item, place)
+                    continue
                 if item in POLICIES:
                     mend = f"write `- {item}: {{}}` for its defaults"
                     message = f"{item!r} is a bare name, and a policy takes settings"
@@ -199,6 +209,9 @@ class PolicyLists:
         name, settings = next(iter(item.items()))
         config = POLICIES.get(name)
         place = document.place((*location, name), key=True)
+        if name in LATER:
+            self._later(name, place)
+            return Entry(name, settings if isinstance(settings, dict) else {}, document, (*location, name))
         if config is None:
             self.findings.append(
                 Finding.at(place, f"there is no policy {name!r}", suggest(name, list(POLICIES)))

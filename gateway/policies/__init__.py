@@ -32,3 +32,6 @@ POLICIES: dict[str, type[PolicyConfig]] = {
     )
 }
 """Name in YAML → its config model."""
+
+LATER = frozenset({"dialect", "journal", "session"})
+"""Policies of a later version. No list may take their names, which would then mean something else."""
