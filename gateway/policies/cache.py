@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.caching.answer import Answer, not_modified, to_not_modified
 from gateway.caching.landing import Landing, Live
@@ -17,7 +17,7 @@ from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.stores.answers import AnswerMemory
 from gateway.stream import Stream
-from gateway.units import Duration, Size, format_duration
+from gateway.units import Duration, Size, format_duration, format_size
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -70,8 +70,23 @@ class CacheConfig(PolicyConfig):
     max_bytes: Size | None = Field(default=None, gt=0)
     """Most memory this route's answers take; left out, all that the worker's cache has."""
     max_entry: Size = Field(default=1 << 20, gt=0)
-    """Largest answer kept; larger ones pass through."""
+    """Largest answer kept; larger ones pass through. None is larger than `max_bytes`."""
     key: CacheKey = CacheKey()
+
+    @model_validator(mode="after")
+    def _largest_fits(self) -> CacheConfig:
+        if (
+            self.max_bytes is not None
+            and "max_entry" in self.model_fields_set
+            and self.max_entry > self.max_bytes
+        ):
+            entry, room = format_size(self.max_entry), format_size(self.max_bytes)
+            raise Mistake(
+                f"an answer of {entry} does not fit into {room}",
+                "raise max_bytes, or lower max_entry",
+                at=("max_entry",),
+            )
+        return self
 
     def describe(self) -> str:
         text = f"keeps answers to {' and '.join(self.methods)} for {format_duration(self.ttl)}"

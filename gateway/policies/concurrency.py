@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.errors import Refused
 from gateway.exchange import Exchange, Outcome, Response
 from gateway.identity import identifier
+from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.units import Duration, format_duration
@@ -33,6 +34,14 @@ class ConcurrencyConfig(PolicyConfig):
     """What is counted apart; upstream shares one count among all routes to it that have the same rule."""
     scope: Literal["shared", "worker"] = "shared"
     """Each worker counts for itself either way; with several workers and no shared store, say worker."""
+
+    @model_validator(mode="after")
+    def _somebody_may_wait(self) -> ConcurrencyConfig:
+        if self.queue and not self.wait:
+            raise Mistake(
+                "a queue where nobody may wait is none", "raise wait, or leave queue out", at=("wait",)
+            )
+        return self
 
     def describe(self) -> str:
         whose = {"route": "on this route", "upstream": "to the upstream, all routes together"}

@@ -183,10 +183,24 @@ class HeadersConfig(PolicyConfig):
     request: HeaderEdits = HeaderEdits()
     response: HeaderEdits = HeaderEdits()
 
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> HeadersConfig:
+        if not self.request.clauses() and not self.response.clauses():
+            mend = "remove, rename, set or add something on the request or the response"
+            raise Mistake("headers edits nothing", mend)
+        if "date" in self.response.remove:
+            at = ("response", "remove", self.response.remove.index("date"))
+            raise Mistake(
+                "every answer has a Date: without the provider's, the gateway writes its own",
+                "leave it out",
+                at=at,
+            )
+        return self
+
     def describe(self) -> str:
         clauses = [f"{clause} on the request" for clause in self.request.clauses()]
         clauses += [f"{clause} on the answer" for clause in self.response.clauses()]
-        return ", ".join(clauses) or "edits no headers"
+        return ", ".join(clauses)
 
     def build(self, services: Services) -> Policy:
         del services

@@ -86,6 +86,18 @@ class TimeoutConfig(_Settings):
     total: Duration = Field(default=30.0, gt=0)
     """From the start to the last byte of the answer."""
 
+    @model_validator(mode="after")
+    def _parts_fit_into_total(self) -> Self:
+        for name, seconds in (("connect", self.connect), ("response", self.response)):
+            if name in self.model_fields_set and seconds > self.total:  # defaults give way in silence
+                total = format_duration(self.total)
+                raise Mistake(
+                    f"{name} may take {format_duration(seconds)}, but the whole attempt ends after {total}",
+                    f"raise total, or lower {name}",
+                    at=(name,),
+                )
+        return self
+
 
 class PoolConfig(_Settings):
     """The keep-alive connections of one target, in one worker."""

@@ -28,10 +28,11 @@ routes:
     policies: [{authentication: {accept: [api_key]}}]
 """
 AUTH = "{authentication: {accept: [api_key], consumers: [platform]}}"
+HEADERS = "{request: {remove: [x-a]}}"
 
 
 def said(tmp_path: Path, policies: str) -> list[tuple[str, str]]:
-    path = unpack(ROUTES % policies.replace("AUTH", AUTH), tmp_path)
+    path = unpack(ROUTES % policies.replace("AUTH", AUTH).replace("HEADERS", HEADERS), tmp_path)
     return [(finding.severity, finding.message) for finding in check(path, ENVIRON)]
 
 
@@ -47,7 +48,7 @@ def said(tmp_path: Path, policies: str) -> list[tuple[str, str]]:
         "AUTH, {fallback: {when: [unreachable], respond: {status: 200, json: {}}}}, {cache: {}}, {retry: {}}",
         "AUTH, {fallback: {when: [unreachable], stale: 1d}}, {cache: {}}",
         "AUTH, {fallback: {when: [unreachable], upstream: other}}",
-        "AUTH, {error_codes: {}}, {upstream_auth: {bearer: {env: AURORA_API_KEY}}}, {headers: {}}",
+        "AUTH, {error_codes: {}}, {upstream_auth: {bearer: {env: AURORA_API_KEY}}}, {headers: HEADERS}",
         "{cache: {mode: off}}, AUTH",
     ],
 )

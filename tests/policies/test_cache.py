@@ -974,11 +974,16 @@ async def test_it_foresees_from_what_it_holds():
         ({"key": {"headers": ["Authorization"]}}, "cannot be keyed"),
         ({"key": {"headers": ["Host"]}}, "always keyed"),
         ({"max_entry": 0}, "greater than 0"),
+        ({"max_entry": "2KiB", "max_bytes": "1KiB"}, "does not fit into 1KiB"),
     ],
 )
 def test_what_yaml_must_not_say(fields, message):
     with pytest.raises(ValidationError, match=message):
         CacheConfig.model_validate(fields)
+
+
+def test_the_largest_entry_gives_way_in_silence_where_it_was_not_given():
+    assert CacheConfig.model_validate({"max_bytes": "1KiB"}).max_bytes == 1024
 
 
 async def test_an_answer_from_further_caches_keeps_its_own_word():

@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gateway.chain import chain
 from gateway.consumers import Consumer
@@ -290,3 +291,9 @@ def test_it_says_itself(fields: dict[str, object], sentence: str) -> None:
 async def test_it_foresees() -> None:
     said = await config().foresee(make_exchange(), make_services())
     assert said == "passes it on unless 1 are in flight"
+
+
+def test_a_queue_where_nobody_may_wait_is_refused() -> None:
+    with pytest.raises(ValidationError, match="nobody may wait"):
+        ConcurrencyConfig.model_validate({"max": 1, "queue": 1, "wait": "0s"})
+    assert ConcurrencyConfig.model_validate({"max": 1, "wait": "0s"}).wait == 0

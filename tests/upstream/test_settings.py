@@ -54,6 +54,8 @@ def test_urls_that_are_none(url: str, message: str) -> None:
         ({"targets": [{"url": "https://a"}], "tls": {"certificate": "x"}}, "belong together"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": 5}}, "not a duration"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": "0s"}}, "greater than 0"),
+        ({"targets": [{"url": "http://a"}], "timeout": {"connect": "31s"}}, "connect may take 31s"),
+        ({"targets": [{"url": "http://a"}], "timeout": {"response": "3s", "total": "2s"}}, "ends after 2s"),
         ({"targets": [{"url": "http://a"}], "health": {"path": "health"}}, "pattern"),
         ({"targets": [{"url": "http://a"}], "retries": 3}, "Extra inputs"),
     ],
