@@ -18,7 +18,9 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_DECIMAL = re.compile(r"[-+]?[0-9]{1,18}")
+LONGEST_NUMBER = 18
+"""Digits of a whole number, all that 64 bits can hold."""
+_DECIMAL = re.compile(rf"[-+]?[0-9]{{1,{LONGEST_NUMBER}}}")
 _OCTAL = re.compile(r"0o[0-7]{1,20}")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.document import Location
+from gateway.config.scalars import LONGEST_NUMBER
 from gateway.config.shapes import Shape
 from gateway.mistakes import Mistake, suggest
 
@@ -45,6 +46,9 @@ _BOUNDS = {
 }
 
 
+_LONGEST_TEXT = 60
+"""Characters of a value that a message repeats."""
+_NUMBER = re.compile(r"[-+]?([0-9]+)|0x([0-9A-Fa-f]+)|0o([0-7]+)")
 _AS_YAML = {"True": "true", "False": "false", "None": "null"}
 """Python's words for values that YAML spells otherwise."""
 
@@ -83,6 +87,8 @@ def sentence(
         example = shape.example()
         return f"{name} cannot be {show(value)}", shape.rule if example == "…" else f"write it like {example}"
     takes_one = wanted(kind)
+    if kind == "finite_number" or (takes_one == "a whole number" and _digits(value) > LONGEST_NUMBER):
+        return f"{name} is too large a number", f"write one of at most {LONGEST_NUMBER} digits"
     if takes_one and value is None:
         return f"{name} is empty", f"give it a value, or remove it: {name} takes {takes_one}"
     if takes_one == "a list" and isinstance(value, dict):
@@ -129,17 +135,32 @@ def kind_of(value: Any) -> str:
         case int() | float():
             return f"the number {value}"
         case str():
-            return "text"
+            return f"a number of {digits} digits" if (digits := _digits(value)) > LONGEST_NUMBER else "text"
         case list():
             return "a list"
         case _:
             return "a mapping"
 
 
+def _digits(value: Any) -> int:
+    """How many digits a text has that is a whole number; 0 for all else."""
+    number = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    return 0 if number is None else len(number[number.lastindex or 1])
+
+
 def show(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:57] + "…")
-    return kind_of(value)
+    return repr(_cut(value)) if isinstance(value, str) else kind_of(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "…"
+
+
+def shorten(message: str, value: Any) -> str:
+    """The message with as much of a long value as tells which one it is."""
+    if not isinstance(value, str) or len(value) <= _LONGEST_TEXT:
+        return message
+    return message.replace(repr(value), show(value)).replace(value, _cut(value))
 
 
 def hide(message: str, value: Any, source: str | None) -> str:
@@ -147,6 +168,6 @@ def hide(message: str, value: Any, source: str | None) -> str:
     stand_in = f"the value of {source}" if source else "the value"
     if not isinstance(value, str) or not value:
         return message
-    for form in (repr(value), repr(value if len(value) <= 60 else value[:57] + "…"), value):
+    for form in (repr(value), show(value), value):
         message = message.replace(form, stand_in)
     return message

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Location
 from gateway.config.findings import Finding
-from gateway.config.sentences import hide, name_of, sentence, wanted
+from gateway.config.sentences import hide, name_of, sentence, shorten, wanted
 from gateway.config.shapes import Shape
 from gateway.mistakes import Mistake, suggest
 
@@ -145,4 +145,6 @@ def _translate(item: ErrorDetails, document: Document, prefix: Location, shape: 
     source = document.reference(found)
     if source or here.secret:
         message, mend = hide(message, known, source), hide(mend, known, source)
+    else:
+        message, mend = shorten(message, known), shorten(mend, known)
     return Finding.at(document.place(found), message, mend)
