@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from gateway.config.aliases import Aliases
 from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
 from gateway.config.scalars import Scalar, read_plain
@@ -45,7 +46,9 @@ class Document:
         self._environ, self._folder = environ, folder
         self._references: dict[int, str] = {}
         """id of a node → what it stands for, `$NAME` or a path; `""` where it could not be resolved."""
-        self._seen: set[int] = set()
+        self._aliases = Aliases("")
+        self._merging = 0
+        """How many merge keys what is read now stands in."""
         self._root: Node | None = None
         try:
             self.text = data.decode("utf-8-sig")
@@ -59,6 +62,7 @@ class Document:
             self.findings.append(too_deep)
             return
         root = self._compose()
+        self._aliases = Aliases(self.text)
         if root is not None:
             self._root = root
             self.value = self._convert(root)
@@ -84,6 +88,10 @@ class Document:
         if self._root is None:
             return None
         return self._references.get(id(self._walk(location)[0]))
+
+    def is_source(self, location: Sequence[str | int]) -> bool:
+        """Is there nothing at a location but what aliases stand for?"""
+        return self._root is not None and self._aliases.only(self._walk(location)[0])
 
     def value_at(self, location: Sequence[str | int]) -> Any:
         """The value at a location that `follow` returned."""
@@ -156,12 +164,28 @@ class Document:
         place = Place(self.name, self.text.count("\n", 0, position) + 1, 1)
         return Finding.at(place, "lists or mappings are nested too deeply here", "flatten them")
 
-    def _convert(self, node: Node, depth: int = 0) -> Any:
-        if id(node) in self._seen:
-            self._say_alias(node)
+    def _convert(self, node: Node, depth: int = 0, behind: int = 0) -> Any:
+        """A node's value. `behind` is a place in the text that it stands behind, with nothing in between."""
+        if self._aliases.met(node):
+            return self._follow(node, depth, behind)
+        before = self._aliases.begin(node, depth)
+        value = self._read(node, depth)
+        self._aliases.end(node, depth, before, value)
+        return value
+
+    def _follow(self, node: Node, depth: int, behind: int) -> Any:
+        """An alias is an error. It is followed all the same: what it stands for is not missing as well."""
+        alias = self._aliases.behind(behind)
+        if not self._merging:
+            place = Place(self.name, alias.line + 1, alias.column + 1)
+            mend = "write the value out: then every place in the file says what holds there"
+            self.findings.append(Finding.at(place, f"the alias *{alias.name} is not read", mend))
+        followed, value = self._aliases.follow(node, depth, _DEPTH)
+        if not followed:
             self._references[id(node)] = ""
-            return None
-        self._seen.add(id(node))
+        return value
+
+    def _read(self, node: Node, depth: int) -> Any:
         if isinstance(node, ScalarNode):
             if node.tag not in (STRING, "!"):
                 self._say_tag(node)
@@ -172,29 +196,44 @@ class Document:
         if node.tag != DEFAULT_TAGS[type(node)]:
             self._say_tag(node)
         if isinstance(node, SequenceNode):
-            return [self._convert(item, depth + 1) for item in node.value]
+            items: list[Any] = []
+            behind = node.start_mark.index
+            for item in node.value:
+                end = self._aliases.skip(item, behind)
+                items.append(self._convert(item, depth + 1, behind))
+                behind = end
+            return items
         assert isinstance(node, MappingNode)
         return self._convert_mapping(node, depth)
 
     def _convert_mapping(self, node: MappingNode, depth: int) -> Any:
         value: dict[str, Any] = {}
         first: dict[str, Node] = {}
+        merged: list[Any] = []
+        behind = node.start_mark.index
         for key, item in node.value:
+            at_key = self._aliases.skip(key, behind)
+            self._convert(key, depth, behind)
+            behind = self._aliases.skip(item, at_key)
+            merging = isinstance(key, ScalarNode) and key.value == "<<" and not key.style
+            self._merging += merging
+            inner = self._convert(item, depth + 1, at_key)
+            self._merging -= merging
             if not isinstance(key, ScalarNode):
                 self._say(key, "a key must be text", "write `key: value`")
-                continue
-            name = key.value
-            if name == "<<" and not key.style:
-                self._say(
-                    key, "merge keys (`<<`) are not read", "write the values out, or share a policy list"
-                )
-                continue
-            if name in value:
-                line = first[name].start_mark.line + 1
-                self._say(key, f"the key {name!r} stands twice, first on line {line}", "remove one of them")
-                continue
-            first[name] = key
-            value[name] = self._convert(item, depth + 1)
+            elif merging:
+                mend = "write the values out, or share a policy list"
+                self._say(key, "merge keys (`<<`) are not read", mend)
+                merged += inner if isinstance(inner, list) else [inner]
+            elif key.value in value:
+                line = first[key.value].start_mark.line + 1
+                message = f"the key {key.value!r} stands twice, first on line {line}"
+                self._say(key, message, "remove one of them")
+            else:
+                first[key.value] = key
+                value[key.value] = inner
+        for source in merged:  # said already; but what comes of them is not missing as well
+            value = {**source, **value} if isinstance(source, dict) else value
         if value and ("env" in value and not value.keys() - {"env", "default"}):
             return self._variable(node, value)
         if "file" in value and len(value) == 1:
@@ -254,16 +293,3 @@ class Document:
 
     def _say_tag(self, node: Node) -> None:
         self._say(node, f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not read", "remove it")
-
-    def _say_alias(self, node: Node) -> None:
-        """An alias is composed as the very node it names, so its own place has to be looked up."""
-        mend = "write the value out: then every place in the file says what holds there"
-        for event in yaml.parse(self.text, Loader=yaml.SafeLoader):
-            mark = event.start_mark
-            if isinstance(event, yaml.AliasEvent) and mark is not None:
-                place = Place(self.name, mark.line + 1, mark.column + 1)
-                finding = Finding.at(place, f"the alias *{event.anchor} is not read", mend)
-                if finding not in self.findings:
-                    self.findings.append(finding)
-                    return
-        self._say(node, "aliases are not read", mend)

@@ -121,6 +121,8 @@ def _translate(item: ErrorDetails, document: Document, prefix: Location, shape: 
     name = name_of(found)
 
     if kind == "extra_forbidden":
+        if document.is_source(whole):
+            return None  # goes when its aliases do, of which each is told
         message, mend = (
             f"unknown key {str(location[-1])!r}",
             suggest(str(location[-1]), shape.at(location[:-1]).keys),
