@@ -19,6 +19,7 @@ from gateway.config.salvage import Broken
 from gateway.config.trial import try_out
 from gateway.config.trust import check_trust
 from gateway.config.wallets import check_wallet, is_wallet_route
+from gateway.files import open_file, why
 from gateway.mistakes import Mistake, suggest
 from gateway.upstream.tls import load_identity, make_context
 
@@ -250,12 +251,14 @@ class CrossChecks:
     def _certificates(self) -> None:
         tls = self.file.server.tls
         for key, name in tls.model_dump(exclude_none=True).items() if tls is not None else ():
-            path = self.folder / name
-            if not path.is_file():
-                message = f"server.tls.{key}: there is no file {name}"
-                self._error(
-                    self._at("server", "tls", key), message, "paths are relative to the configuration file"
-                )
+            try:
+                open_file(self.folder / name).close()
+            except OSError as error:
+                message = f"server.tls.{key}: the file {name} cannot be read: {why(error)}"
+                mend = "paths are relative to the configuration file"
+                if "-----BEGIN" in name:  # which may be the key itself
+                    message, mend = f"server.tls.{key} is PEM text", "put it into a file, and give its path"
+                self._error(self._at("server", "tls", key), message, mend)
                 tls = None  # what is not there needs no further look
         if tls is None:
             return

@@ -15,10 +15,10 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gateway.config.aliases import Aliases
-from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
 from gateway.config.scalars import Scalar, read_plain
 from gateway.config.yaml_nodes import DEFAULT_TAGS, STRING, compose, explain
+from gateway.files import read_file, why
 
 Location = tuple[str | int, ...]
 """Keys and indices from the top of a file to a value, as pydantic tells them."""
@@ -274,10 +274,9 @@ class Document:
         try:
             text = read_file(path).decode()
         except OSError as error:
-            reason = (error.strerror or "it cannot be read").lower()
             return self._unresolved(
                 node,
-                f"the file {name} cannot be read: {reason}",
+                f"the file {name} cannot be read: {why(error)}",
                 "paths are relative to the configuration file",
             )
         except ValueError:

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from gateway.config.configuration import PlacedPolicy
 from gateway.config.document import Document, Location
-from gateway.config.files import read_file
 from gateway.config.findings import Finding, Place
 from gateway.config.shapes import Shape
 from gateway.config.translate import translate
+from gateway.files import read_file, why
 from gateway.mistakes import suggest
 from gateway.policies import LATER, POLICIES
 
@@ -145,9 +145,8 @@ class PolicyLists:
         try:
             data = read_file(path)
         except OSError as error:
-            reason = (error.strerror or "it cannot be read").lower()
             self.findings.append(
-                Finding.at(start, f"the file cannot be read: {reason}", "mend its permissions")
+                Finding.at(start, f"the file cannot be read: {why(error)}", "mend its permissions")
             )
             return _UNREAD
         document = Document(self._file(name), data, self._environ, self._root)

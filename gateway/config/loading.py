@@ -11,12 +11,12 @@ from typing import Any
 from gateway.config.configuration import Config
 from gateway.config.crosschecks import CrossChecks
 from gateway.config.document import Document
-from gateway.config.files import read_file
 from gateway.config.findings import ConfigError, Finding, Place, show
 from gateway.config.lists import PolicyLists, Resolved
 from gateway.config.models import RoutesFile
 from gateway.config.salvage import Broken, salvage
 from gateway.config.shapes import Shape, secret_names, secret_values
+from gateway.files import read_file
 from gateway.policies import POLICIES
 
 

@@ -6,7 +6,6 @@ import ssl
 from base64 import b64encode
 from collections.abc import Awaitable
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from gateway.services import Services
 from gateway.tokens.client_credentials import ClientCredentials, TokenSource
 from gateway.units import Pem, locate_secret
 from gateway.upstream.settings import TlsConfig
-from gateway.upstream.tls import make_context
+from gateway.upstream.tls import content, make_context
 
 
 def _check_printable(secret: SecretStr) -> SecretStr:
@@ -154,25 +153,14 @@ def _show_header(name: bytes, value: bytes) -> Policy:
 
 def _identity(settings: ClientCertificate, services: Services) -> ssl.SSLContext:
     """The TLS context for a certificate: the same over reloads while its files are, so connections stay."""
-    content = sha256()
-    for text in (settings.certificate, settings.key.get_secret_value(), settings.ca):
-        content.update(sha256(_content(text)).digest())
+    files = {"certificate": settings.certificate, "key": settings.key.get_secret_value(), "ca": settings.ca}
+    digest = sha256()
+    for name, text in files.items():
+        digest.update(sha256(content(text, f"client_certificate.{name}") if text else b"").digest())
     tls = TlsConfig(certificate=settings.certificate, key=settings.key, ca=settings.ca)
     # One per upstream: HTTP/1.1 and HTTP/2 offer different protocols in the handshake, on the context itself.
-    key = ("identity", services.route.upstream, settings, content.digest())
+    key = ("identity", services.route.upstream, settings, digest.digest())
     return services.state.keep(key, lambda: make_context(tls))
-
-
-def _content(text: str | None) -> bytes:
-    if text is None or text.startswith("-----BEGIN "):
-        return (text or "").encode()
-    try:
-        return Path(text).read_bytes()
-    except OSError as error:
-        raise Mistake(
-            f"{text} cannot be read: {(error.strerror or str(error)).lower()}",
-            "give PEM text, or a path relative to the configuration file",
-        ) from None
 
 
 def _show_certificate(identity: ssl.SSLContext) -> Policy:

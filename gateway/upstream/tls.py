@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from pathlib import Path
 
+from gateway.files import read_file, why
 from gateway.mistakes import Mistake
 from gateway.upstream.settings import TlsConfig
 
@@ -14,7 +15,7 @@ _PEM_OR_PATH = "give PEM text, or paths relative to the configuration file"
 
 
 def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
-    """A client context for `config`. ValueError, naming the field, where a file cannot be used."""
+    """A client context for `config`. Mistake, naming the field, where a file cannot be used."""
     context = ssl.create_default_context() if config.ca is None else _only_trusting(config.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
@@ -23,14 +24,26 @@ def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
     return context
 
 
+def content(value: str, field: str) -> bytes:
+    """PEM text, or what is in the file it names. Mistake, naming the field, where that cannot be read."""
+    if value.startswith(_PEM):
+        return value.encode()
+    try:
+        return read_file(Path(value))
+    except OSError as error:
+        file = "the file" if field.endswith("key") else _name(value)
+        raise Mistake(f"{field}: {file} cannot be read: {why(error)}", _PEM_OR_PATH) from None
+
+
 def _only_trusting(ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name by default, trusts nobody yet
+    content(ca, "tls.ca")
     try:
         if ca.startswith(_PEM):
             context.load_verify_locations(cadata=ca)
         else:
             context.load_verify_locations(cafile=ca)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise Mistake(
             f"tls.ca: {_name(ca)} cannot be read as PEM certificates: {error}", _PEM_OR_PATH
         ) from None
@@ -38,10 +51,12 @@ def _only_trusting(ca: str) -> ssl.SSLContext:
 
 
 def load_identity(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Let `context` show a client certificate. ValueError where the two do not fit or cannot be read.
+    """Let `context` show a client certificate. Mistake where the two do not fit or cannot be read.
 
     OpenSSL reads only files, so PEM text goes through a temporary one that nobody else can read.
     """
+    content(certificate, "tls.certificate")
+    content(key, "tls.key")
     with tempfile.TemporaryDirectory() as directory:
         paths: list[Path] = []
         for name, value in (("certificate.pem", certificate), ("key.pem", key)):
@@ -66,4 +81,5 @@ def _no_password() -> str:
 
 
 def _name(value: str) -> str:
-    return "the PEM text" if value.startswith(_PEM) else value
+    """What to call a value in a sentence: text that was meant as PEM may hold a key."""
+    return "the PEM text" if _PEM in value else value

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import trustme
 
 from gateway.errors import Sent, UpstreamError
+from gateway.mistakes import Mistake
 from gateway.upstream.settings import TlsConfig
 from gateway.upstream.tls import load_identity, make_context
 from tests.upstream.origins import Visit, call, ok, origin, upstream
@@ -138,3 +140,29 @@ def test_it_always_verifies() -> None:
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("name", ["ca", "certificate", "key"])
+def test_a_pipe_is_not_waited_for(name: str, authority: trustme.CA, tmp_path: Path) -> None:
+    identity = authority.issue_cert("gateway.example")
+    os.mkfifo(tmp_path / "pipe")
+    settings = {
+        "ca": pem(authority.cert_pem),
+        "certificate": pem(*identity.cert_chain_pems),
+        "key": pem(identity.private_key_pem),
+        name: str(tmp_path / "pipe"),
+    }
+    with pytest.raises(Mistake, match=f"tls.{name}: .* cannot be read: it is a pipe or a device"):
+        make_context(TlsConfig.model_validate(settings))
+
+
+def test_text_that_is_no_pem_after_all_is_not_repeated(authority: trustme.CA) -> None:
+    key = f" {pem(authority.issue_cert('a.example').private_key_pem)}"
+    for settings in (
+        {"ca": key},
+        {"certificate": "nowhere.pem", "key": key},
+        {"certificate": key, "key": key},
+    ):
+        with pytest.raises(Mistake) as caught:
+            make_context(TlsConfig.model_validate(settings))
+        assert "PRIVATE" not in str(caught.value)

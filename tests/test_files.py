@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import check
-from gateway.config.files import FILE_LIMIT, read_file
+from gateway.files import FILE_LIMIT, read_file
 
 ROUTES = """\
 version: 1
@@ -57,3 +57,19 @@ def test_a_folder_and_a_file_without_bounds(tmp_path: Path) -> None:
         large.truncate(FILE_LIMIT + 1)  # sparse: it takes no room
     with pytest.raises(OSError, match="more than 64MiB"):
         read_file(tmp_path / "large")
+
+
+@pytest.mark.parametrize("name", ["certificate", "key", "client_ca"])
+def test_a_pipe_for_a_certificate_is_not_waited_for(folder: Path, name: str) -> None:
+    os.mkfifo(folder / "pipe")
+    paths = {"certificate": "key", "key": "key", "client_ca": "key", name: "pipe"}
+    told = ", ".join(f"{key}: {path}" for key, path in paths.items())
+    (folder / "routes.yaml").write_text(f"{ROUTES}server: {{tls: {{{told}}}}}\n")
+    errors = [str(finding) for finding in check(folder / "routes.yaml", {}) if finding.severity == "error"]
+    assert len(errors) == 1
+    assert f"server.tls.{name}: the file pipe cannot be read: it is a pipe or a device" in errors[0]
+
+
+def test_a_name_that_no_file_has(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No file has such a name"):
+        read_file(tmp_path / "a\0b")
