@@ -92,7 +92,7 @@ def counted(collector: Sink, enough: Callable[[Count], bool]) -> Count:
 def test_every_contender_says_what_it_is() -> None:
     assert [contender.name for contender in CONTENDERS.values()] == list(CONTENDERS)
     assert list(CONTENDERS) == [
-        "gateway", "nginx", "haproxy", "envoy", "envoy-untraced", "traefik", "caddy",
+        "gateway", "gateway-interpreted", "nginx", "haproxy", "envoy", "envoy-untraced", "traefik", "caddy",
         "starlette-httpx", "aiohttp", "bare",
     ]  # fmt: skip
     assert all(contender.traces or contender.note for contender in CONTENDERS.values())

@@ -20,9 +20,9 @@ def profile(*arguments: str) -> dict[str, Any]:
 
 def test_every_part_of_a_call_is_counted_and_the_same_twice() -> None:
     first, second = profile("--method", "POST"), profile("--method", "POST")
-    parts = ("edge/plain.py", "policies/authentication.py", "upstream/connection.py", "recorder.py")
+    parts = ("edge/plain.py", "enforcement/authentication.py", "upstream/connection.py", "recorder.py")
     for part in parts:
         assert any(name.startswith(part) for name in first["functions"]), part
     assert first["opcodes_per_call"] > 1000
-    chain = {name: count for name, count in first["functions"].items() if name.startswith("policies/")}
+    chain = {name: count for name, count in first["functions"].items() if name.startswith("enforcement/")}
     assert chain == {name: second["functions"][name] for name in chain}
