@@ -64,6 +64,6 @@ extensions = []
 if os.environ.get("GATEWAY_COMPILE") == "1":
     from mypyc.build import mypycify
 
-    extensions = mypycify(list(COMPILED), opt_level="3", debug_level="0")
+    extensions = mypycify(list(COMPILED), opt_level="3", debug_level="0", multi_file=True)
 
 setup(ext_modules=extensions)
