@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,11 +18,14 @@ from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy
 
 
+pytestmark = pytest.mark.interpreted
+
+
 class Reader(RequestReader):
     """Collects what was read; every exchange is answered at once, so the next one may follow."""
 
     def __init__(self) -> None:
-        super().__init__(EdgeServer(ScriptedProxy()))  # type: ignore[arg-type]
+        super().__init__(EdgeServer(ScriptedProxy()))
         self.read: list[tuple[str, bytes]] = []
         self.rejected: list[str] = []
         self.open: Exchange | None = None

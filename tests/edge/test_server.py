@@ -27,17 +27,19 @@ def ca() -> trustme.CA:
 @pytest.fixture
 def tls(ca: trustme.CA, tmp_path: Path) -> SimpleNamespace:
     settings = SimpleNamespace(
-        certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem", client_ca=tmp_path / "ca.pem"
+        certificate=str(tmp_path / "cert.pem"),
+        key=str(tmp_path / "key.pem"),
+        client_ca=str(tmp_path / "ca.pem"),
     )
     issue(ca, settings)
-    ca.cert_pem.write_to_path(str(settings.client_ca))
+    ca.cert_pem.write_to_path(settings.client_ca)
     return settings
 
 
 def issue(ca: trustme.CA, settings: SimpleNamespace) -> None:
     issued = ca.issue_cert("localhost")
-    settings.key.write_bytes(issued.private_key_pem.bytes())
-    settings.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    Path(settings.key).write_bytes(issued.private_key_pem.bytes())
+    Path(settings.certificate).write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
 
 
 def trusting(ca: trustme.CA) -> ssl.SSLContext:
@@ -97,7 +99,7 @@ async def test_certificates_are_reloaded_live(ca: trustme.CA, tls: SimpleNamespa
 
 
 async def test_without_tls_there_is_nothing_to_reload():
-    EdgeServer(ScriptedProxy()).reload_certificate()  # type: ignore[arg-type]
+    EdgeServer(ScriptedProxy()).reload_certificate()
 
 
 async def test_large_answers_and_refusals_over_tls(ca: trustme.CA, tls: SimpleNamespace):
