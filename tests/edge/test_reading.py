@@ -17,7 +17,6 @@ from gateway.exchange import Exchange
 from gateway.stream import Stream
 from tests.edge.scripted import ScriptedProxy
 
-
 pytestmark = pytest.mark.interpreted
 
 

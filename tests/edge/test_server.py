@@ -92,7 +92,7 @@ async def test_certificates_are_reloaded_live(ca: trustme.CA, tls: SimpleNamespa
             assert (await kept.ask(GET))[0] == 200
         after = await served()
         assert after != before
-        tls.key.write_bytes(ca.issue_cert("localhost").private_key_pem.bytes())
+        Path(tls.key).write_bytes(ca.issue_cert("localhost").private_key_pem.bytes())
         with pytest.raises(ssl.SSLError):
             server.reload_certificate()
         assert await served() == after
