@@ -93,12 +93,17 @@ def show(
     `secrets` are the keys that hold some; `values` are secrets known as such, which no line may show.
     """
     hidden = sorted((value for value in set(values) if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
-    return [
-        replace(finding, excerpt=blot(_without(lines[finding.line - 1], hidden), secrets))
-        if finding.line <= len(lines := sources.get(finding.file, ()))
-        else finding
-        for finding in sort(findings, sources)
-    ]
+    excerpts: dict[tuple[str, int], str] = {}  # a file may be one line, and every finding is about that
+
+    def shown(finding: Finding) -> Finding:
+        lines, place = sources.get(finding.file, ()), (finding.file, finding.line)
+        if finding.line > len(lines):
+            return finding
+        if place not in excerpts:
+            excerpts[place] = blot(_without(lines[finding.line - 1], hidden), secrets)
+        return replace(finding, excerpt=excerpts[place])
+
+    return [shown(finding) for finding in sort(findings, sources)]
 
 
 def _window(line: str, column: int) -> tuple[str, int]:

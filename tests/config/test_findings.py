@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from gateway.config import ConfigError, Finding, Place, render_findings
+from gateway.config import ConfigError, Finding, Place, findings, render_findings
 from gateway.config.findings import blot, show
 
 SECRETS = frozenset({"api_key", "password"})
@@ -86,3 +86,13 @@ def test_of_a_very_long_line_what_is_around_the_place_is_shown() -> None:
         _, source, caret, _ = render_findings([finding]).splitlines()
         assert len(source) < 330
         assert source[min(len(caret), len(source)) - 1].startswith(shown[0])
+
+
+def test_a_line_is_made_fit_to_be_shown_once_however_many_findings_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blotted: list[str] = []
+    monkeypatch.setattr(findings, "blot", lambda line, _: blotted.append(line) or line)
+    many = [Finding.at(Place("f", 1, column), "wrong", "mend it") for column in range(1, 500)]
+    assert {one.excerpt for one in findings.show(many, {"f": ["a line"]}, frozenset())} == {"a line"}
+    assert blotted == ["a line"]
