@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -53,14 +61,14 @@ Network = Annotated[
 
 
 class NetworkSet:
-    """Is an address in any of these networks? One bisection over merged ranges, then a memo."""
+    """Is an address in any of these networks? One bisection over where they begin and end, then a memo."""
 
-    __slots__ = ("_memo", "_ranges", "count")
+    __slots__ = ("_edges", "_memo", "count")
 
     def __init__(self, networks: Iterable[AnyNetwork]) -> None:
         given = list(networks)
         self.count = len(given)
-        self._ranges = {version: _merge(n for n in given if n.version == version) for version in (4, 6)}
+        self._edges = {version: _edges(n for n in given if n.version == version) for version in (4, 6)}
         self._memo: dict[str, bool] = {}
 
     def __contains__(self, address: str) -> bool:
@@ -78,23 +86,16 @@ class NetworkSet:
             return False
         if isinstance(address, IPv6Address):
             address = address.ipv4_mapped or address
-        starts, ends = self._ranges[address.version]
-        number = int(address)
-        index = bisect_right(starts, number) - 1
-        return index >= 0 and number <= ends[index]
+        return bisect_right(self._edges[address.version], int(address)) % 2 == 1
 
     def __repr__(self) -> str:
         return f"<NetworkSet of {self.count}, {len(self._memo)} addresses remembered>"
 
 
-def _merge(networks: Iterable[Any]) -> tuple[list[int], list[int]]:
-    """Sorted, disjoint ranges as (first addresses, last addresses)."""
-    starts: list[int] = []
-    ends: list[int] = []
-    for first, last in sorted((int(n.network_address), int(n.broadcast_address)) for n in networks):
-        if ends and first <= ends[-1] + 1:
-            ends[-1] = max(ends[-1], last)
-        else:
-            starts.append(first)
-            ends.append(last)
-    return starts, ends
+def _edges(networks: Iterable[Any]) -> list[int]:
+    """Where networks begin and end, in order: an address behind an odd number of edges is in one of them."""
+    edges: list[int] = []
+    for network in collapse_addresses(networks):
+        edges += (int(network.network_address), int(network.broadcast_address) + 1)
+    # Numbers made in order lie next to each other in memory, where a bisection finds its last ones together.
+    return [edge + 0 for edge in edges]
