@@ -116,6 +116,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Drain: not ready, `Connection: close`, listeners closed, calls ended or cut, children gone."""
+        if self.draining:  # one signal came twice at once, as `timeout` sends it
+            return
         self.draining = True
         drain = self.config.server.drain
         log.info(

@@ -160,7 +160,7 @@ class CrossChecks:
             place, name = self._at("routes", index), self._name(index)
             found = list(check_order(entries, name, place, provider=provider, complete=complete))
             if is_wallet_route(route, entries, self.file.providers, self.providers):
-                self.findings += check_wallet(entries, name)
+                self.findings += check_wallet(entries, name, place, complete=complete)
             if kind in judged:  # what is wrong with a list is said once; what is wrong with a route, of each
                 self.findings += [one for one in found if one.place == place]
                 continue

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gateway.mistakes import Mistake
 from gateway.networks import Network
@@ -70,6 +71,13 @@ class AdminConfig(Settings):
     token: Secret | None = None
     """What callers of the admin port show as bearer token; needed where it is reachable from outside."""
 
+    @field_validator("token")
+    @classmethod
+    def _not_empty(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().strip():
+            raise Mistake("the admin token is empty", "is its environment variable or file empty?")
+        return token
+
 
 class ServerConfig(Settings):
     """The edge: where the gateway listens and what it takes."""
@@ -103,6 +111,16 @@ class ServerConfig(Settings):
         return host
 
 
+def _is_receiver(url: str) -> bool:
+    if re.match(r"https?://[^/@\s]+(/\S*)?$", url) is None:
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket left open, a port that is none
+        return False
+
+
 class TracesConfig(Settings):
     """Where traces go."""
 
@@ -116,7 +134,7 @@ class TracesConfig(Settings):
     @field_validator("endpoint")
     @classmethod
     def _url(cls, endpoint: str | None) -> str | None:
-        if endpoint is not None and not re.match(r"https?://[^/@\s]+(/\S*)?$", endpoint):
+        if endpoint is not None and not _is_receiver(endpoint):
             raise Mistake("traces.endpoint is not a URL", "write it like http://127.0.0.1:4318/v1/traces")
         return endpoint
 

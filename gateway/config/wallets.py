@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from gateway.config.findings import Finding
+from gateway.config.findings import Finding, Place
 from gateway.config.lists import Entry
 from gateway.config.models import ProviderConfig, RouteConfig
 
@@ -48,8 +48,15 @@ def is_wallet_route(
     return route.provider is not None and None not in reached and route.upstream not in reached and not read
 
 
-def check_wallet(entries: Sequence[Entry], route: str) -> Iterator[Finding]:
-    """What could lose money among the policies of a wallet route."""
+def check_wallet(entries: Sequence[Entry], route: str, place: Place, *, complete: bool) -> Iterator[Finding]:
+    """What could lose money on a wallet route: by its policies or, where these are `complete`, for want of one."""
+    guarded = any(
+        entry.name == "authentication" or (entry.name == "ip_allow_list" and entry.mode == "enforce")
+        for entry in entries
+    )
+    if complete and not guarded:
+        message = f"route {route} moves money, and anybody may call it"
+        yield Finding.at(place, message, "add authentication, or name who calls it there if it moves none")
     for entry in entries:
         if entry.name == "authentication" and entry.mode in ("shadow", "off"):
             yield Finding.at(

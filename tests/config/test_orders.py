@@ -65,7 +65,7 @@ def test_good_orders(policies: str, tmp_path: Path) -> None:
             "route games has no authentication: it serves any caller from an allowed address",
         ),
         (
-            "{ip_allow_list: {from: provider, mode: shadow}}",
+            "{ip_allow_list: {networks: [10.0.0.0/8], mode: shadow}}",
             "route games has no authentication: it serves everybody",
         ),
         (

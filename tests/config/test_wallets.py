@@ -39,7 +39,6 @@ def errors(tmp_path: Path, method: str, upstream: str, policies: str) -> list[st
         ("POST", "aurora", "{authentication: {accept: [api_key], consumers: [platform, aurora]}}"),
         ("POST", "platform", "{ip_allow_list: {from: provider}}"),
         ("POST", "platform", "{authentication: {accept: [api_key]}}"),
-        ("POST", "platform", ""),
     ],
 )
 def test_a_route_that_a_provider_calls(method: str, upstream: str, policies: str, tmp_path: Path) -> None:
@@ -63,3 +62,13 @@ def test_limits_may_watch(tmp_path: Path) -> None:
     caller = "{authentication: {accept: [api_key], consumers: [aurora]}}"
     watching = LIMIT.replace("5/second", "5/second, mode: shadow")
     assert errors(tmp_path, "POST", "platform", f"{caller}, {watching}, {{cache: {{mode: off}}}}") == []
+
+
+@pytest.mark.parametrize("policies", ["", "{ip_allow_list: {from: provider, mode: shadow}}"])
+def test_one_that_anybody_may_call(policies: str, tmp_path: Path) -> None:
+    assert errors(tmp_path, "POST", "platform", policies) == [
+        "route one moves money, and anybody may call it"
+    ]
+    assert errors(tmp_path, "POST", "platform", f"nope, {policies}".strip(", ")) == [
+        "there is no policy list 'nope'"
+    ]
