@@ -49,7 +49,7 @@ def is_wallet_route(
 
 
 def check_wallet(entries: Sequence[Entry], route: str, place: Place, *, complete: bool) -> Iterator[Finding]:
-    """What could lose money on a wallet route: its policies or, where they are `complete`, the want of one."""
+    """What could lose money on a wallet route; what is missing is told where the list is `complete`."""
     guarded = any(
         entry.name == "authentication" or (entry.name == "ip_allow_list" and entry.mode == "enforce")
         for entry in entries
