@@ -46,9 +46,7 @@ class Document:
         self._environ, self._folder = environ, folder
         self._references: dict[int, str] = {}
         """id of a node → what it stands for, `$NAME` or a path; `""` where it could not be resolved."""
-        self._aliases = Aliases("")
-        self._merging = 0
-        """How many merge keys what is read now stands in."""
+        self._aliases: Aliases | None = None
         self._root: Node | None = None
         try:
             self.text = data.decode("utf-8-sig")
@@ -62,9 +60,9 @@ class Document:
             self.findings.append(too_deep)
             return
         root = self._compose()
-        self._aliases = Aliases(self.text)
         if root is not None:
             self._root = root
+            self._aliases = self._follow_aliases(root)
             self.value = self._convert(root)
 
     @property
@@ -91,7 +89,7 @@ class Document:
 
     def is_source(self, location: Sequence[str | int]) -> bool:
         """Is there nothing at a location but what aliases stand for?"""
-        return self._root is not None and self._aliases.only(self._walk(location)[0])
+        return self._aliases is not None and self._aliases.only(self._walk(location)[0])
 
     def value_at(self, location: Sequence[str | int]) -> Any:
         """The value at a location that `follow` returned."""
@@ -164,28 +162,17 @@ class Document:
         place = Place(self.name, self.text.count("\n", 0, position) + 1, 1)
         return Finding.at(place, "lists or mappings are nested too deeply here", "flatten them")
 
-    def _convert(self, node: Node, depth: int = 0, behind: int = 0) -> Any:
-        """A node's value. `behind` is a place in the text that it stands behind, with nothing in between."""
-        if self._aliases.met(node):
-            return self._follow(node, depth, behind)
-        before = self._aliases.begin(node, depth)
-        value = self._read(node, depth)
-        self._aliases.end(node, depth, before, value)
-        return value
-
-    def _follow(self, node: Node, depth: int, behind: int) -> Any:
-        """An alias is an error. It is followed all the same: what it stands for is not missing as well."""
-        alias = self._aliases.behind(behind)
-        if not self._merging:
+    def _follow_aliases(self, root: Node) -> Aliases:
+        """Aliases are errors. They are followed all the same: what they stand for is not missing as well."""
+        aliases = Aliases(root, self.text, _DEPTH)
+        mend = "write the value out: then every place in the file says what holds there"
+        for alias in aliases.found:
             place = Place(self.name, alias.line + 1, alias.column + 1)
-            mend = "write the value out: then every place in the file says what holds there"
             self.findings.append(Finding.at(place, f"the alias *{alias.name} is not read", mend))
-        followed, value = self._aliases.follow(node, depth, _DEPTH)
-        if not followed:
-            self._references[id(node)] = ""
-        return value
+        self._references.update((id(node), "") for node in aliases.lost)
+        return aliases
 
-    def _read(self, node: Node, depth: int) -> Any:
+    def _convert(self, node: Node, depth: int = 0) -> Any:
         if isinstance(node, ScalarNode):
             if node.tag not in (STRING, "!"):
                 self._say_tag(node)
@@ -196,13 +183,7 @@ class Document:
         if node.tag != DEFAULT_TAGS[type(node)]:
             self._say_tag(node)
         if isinstance(node, SequenceNode):
-            items: list[Any] = []
-            behind = node.start_mark.index
-            for item in node.value:
-                end = self._aliases.skip(item, behind)
-                items.append(self._convert(item, depth + 1, behind))
-                behind = end
-            return items
+            return [self._convert(item, depth + 1) for item in node.value]
         assert isinstance(node, MappingNode)
         return self._convert_mapping(node, depth)
 
@@ -210,28 +191,23 @@ class Document:
         value: dict[str, Any] = {}
         first: dict[str, Node] = {}
         merged: list[Any] = []
-        behind = node.start_mark.index
         for key, item in node.value:
-            at_key = self._aliases.skip(key, behind)
-            self._convert(key, depth, behind)
-            behind = self._aliases.skip(item, at_key)
-            merging = isinstance(key, ScalarNode) and key.value == "<<" and not key.style
-            self._merging += merging
-            inner = self._convert(item, depth + 1, at_key)
-            self._merging -= merging
             if not isinstance(key, ScalarNode):
                 self._say(key, "a key must be text", "write `key: value`")
-            elif merging:
+                continue
+            name = key.value
+            if name == "<<" and not key.style:
                 mend = "write the values out, or share a policy list"
                 self._say(key, "merge keys (`<<`) are not read", mend)
+                inner = self._convert(item, depth + 1)
                 merged += inner if isinstance(inner, list) else [inner]
-            elif key.value in value:
-                line = first[key.value].start_mark.line + 1
-                message = f"the key {key.value!r} stands twice, first on line {line}"
-                self._say(key, message, "remove one of them")
-            else:
-                first[key.value] = key
-                value[key.value] = inner
+                continue
+            if name in value:
+                line = first[name].start_mark.line + 1
+                self._say(key, f"the key {name!r} stands twice, first on line {line}", "remove one of them")
+                continue
+            first[name] = key
+            value[name] = self._convert(item, depth + 1)
         for source in merged:  # said already; but what comes of them is not missing as well
             value = {**source, **value} if isinstance(source, dict) else value
         if value and ("env" in value and not value.keys() - {"env", "default"}):
