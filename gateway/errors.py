@@ -106,7 +106,7 @@ class Refused(GatewayError):  # noqa: N818 - a refusal is no error
         headers: tuple[tuple[bytes, bytes], ...] = (),
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(code, detail)
+        super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
         self.detail = detail
         self.headers = headers
@@ -119,7 +119,7 @@ class UpstreamError(GatewayError):
     """A forwarded call that got no usable answer."""
 
     def __init__(self, code: str, detail: str, *, sent: Sent, reason: str = "") -> None:
-        super().__init__(code, detail)
+        super().__init__(f"{code}: {detail}")
         self.code = code
         """UPSTREAM_UNREACHABLE, UPSTREAM_INVALID or UPSTREAM_TIMEOUT."""
         self.detail = detail

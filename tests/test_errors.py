@@ -56,3 +56,10 @@ def test_errors_carry_facts() -> None:
     assert isinstance(failure, GatewayError)
     assert not isinstance(failure, Refused)
     assert pickle.loads(pickle.dumps(Refused("BUSY", "full"))).code == "BUSY"
+
+
+def test_as_text_an_error_is_its_code_and_what_happened() -> None:
+    assert str(Refused("BUSY")) == "BUSY"
+    assert str(Refused("BUSY", "too many connections")) == "BUSY: too many connections"
+    error = UpstreamError("UPSTREAM_INVALID", "The upstream broke off its answer", sent=Sent.YES)
+    assert str(error) == "UPSTREAM_INVALID: The upstream broke off its answer"

@@ -264,3 +264,14 @@ async def test_changed_telemetry_gets_another_observer(supervisor: Supervisor) -
     assert supervisor.last_reload_error == ""
     await until(lambda: supervisor.observer is not None and supervisor.observer.pid != pid)
     assert await number(supervisor, "gateway_restarts_total", "observer") == 0
+
+
+async def test_one_signal_told_twice_at_once_drains_once(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    supervisor._on_stop()
+    supervisor._on_stop()
+    await supervisor.stopped.wait()
+    told = [record.message for record in caplog.records if record.message.startswith(("draining", "told"))]
+    assert told == ["draining: 0s until the listeners close, then 1s for calls under way"]
