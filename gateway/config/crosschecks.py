@@ -18,7 +18,7 @@ from gateway.config.paths import check_rewrite
 from gateway.config.salvage import Broken
 from gateway.config.trial import try_out
 from gateway.config.trust import check_trust
-from gateway.config.wallets import check_wallet, is_wallet_route
+from gateway.config.wallets import check_wallet, is_wallet_route, may_stand
 from gateway.files import open_file, why
 from gateway.mistakes import Mistake, suggest
 from gateway.upstream.tls import load_identity, make_context
@@ -156,11 +156,13 @@ class CrossChecks:
         for index, route in enumerate(self.file.routes):
             entries, complete = self.resolved[index]
             provider = route.provider is not None or not self.broken.knows(index, "provider")
-            kind = (provider, complete, *map(id, entries))
             place, name = self._at("routes", index), self._name(index)
-            found = list(check_order(entries, name, place, provider=provider, complete=complete))
+            placed = entries
             if is_wallet_route(route, entries, self.file.providers, self.providers):
                 self.findings += check_wallet(entries, name, place, complete=complete)
+                placed = tuple(filter(may_stand, entries))
+            kind = (provider, complete, *map(id, placed))
+            found = list(check_order(placed, name, place, provider=provider, complete=complete))
             if kind in judged:  # what is wrong with a list is said once; what is wrong with a route, of each
                 self.findings += [one for one in found if one.place == place]
                 continue

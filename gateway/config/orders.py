@@ -24,7 +24,7 @@ _BEHIND_ERROR_CODES = frozenset({"upstream_auth", "headers", "error_codes"})
 
 
 def check_order(
-    entries: Sequence[Entry], route: str, place: Place, *, provider: bool, complete: bool = True
+    entries: Sequence[Entry], route: str, place: Place, *, provider: bool, complete: bool
 ) -> Iterator[Finding]:
     """What is dangerous about a route's policies as they stand, outermost first.
 

@@ -48,6 +48,11 @@ def is_wallet_route(
     return route.provider is not None and None not in reached and route.upstream not in reached and not read
 
 
+def may_stand(entry: Entry) -> bool:
+    """False for what a wallet route may not have at all: wherever it stood, it would have to go."""
+    return entry.name not in _REFUSED or entry.mode != "enforce"
+
+
 def check_wallet(entries: Sequence[Entry], route: str, place: Place, *, complete: bool) -> Iterator[Finding]:
     """What could lose money on a wallet route; what is missing is told where the list is `complete`."""
     guarded = any(
@@ -64,6 +69,6 @@ def check_wallet(entries: Sequence[Entry], route: str, place: Place, *, complete
                 f"route {route} moves money, and authentication in mode {entry.mode} lets anybody do so",
                 "set mode: enforce",
             )
-        elif entry.name in _REFUSED and entry.mode == "enforce":
+        elif not may_stand(entry):
             mend = _WATCH if entry.name in ("rate_limit", "concurrency") else "remove it from this route"
             yield Finding.at(entry.place, f"route {route} moves money, and {_REFUSED[entry.name]}", mend)
