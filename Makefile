@@ -50,6 +50,7 @@ compiled: .venv/compiled/.done ## the package in .venv/compiled, its hot path co
 
 test-compiled: compiled ## the tests again, on the compiled hot path (ARGS=tests/scenarios for some of them)
 	@rm -rf $(addprefix .venv/compiled/,tests bench docs) && cp -R tests bench docs .venv/compiled/
+	@echo "testing the compiled hot path, without what only interpreted classes allow ..."
 	@cd .venv/compiled && PYTHONPATH=$$PWD ../bin/pytest --quiet -m "not interpreted" $(or $(ARGS),tests)
 
 coverage: setup ## branch coverage: 100 % of the policies, over 90 % of everything

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 from setuptools import setup
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 COMPILED = (
     "gateway/chain.py",
