@@ -31,8 +31,9 @@ TEXT_BYTES = 512
 _FIELDS = {name: at for at, name in enumerate(Record._fields)}
 _METHOD, _TARGET, _STATE = _FIELDS["method"], _FIELDS["target"], _FIELDS["tracestate"]
 _ATTEMPTS, _SPAN_TEXT = _FIELDS["attempts"], _FIELDS["span_id"]
-_ENDED = slice(_FIELDS["outcome"], _FIELDS["cache"] + 1)
-_CALLER = slice(_FIELDS["scheme"], _FIELDS["user_agent"] + 1)
+# Bounds, not slices: mypyc takes a constant slice for an index.
+_ENDED, _ENDED_END = _FIELDS["outcome"], _FIELDS["cache"] + 1
+_CALLER, _CALLER_END = _FIELDS["scheme"], _FIELDS["user_agent"] + 1
 _CALLER_SAYS = {
     key: text_attribute(key)
     for key in (
@@ -61,8 +62,8 @@ _FORWARDED = struct.Struct(f"<H16sH8sBQBQ{len(_UPSTREAM_MS)}sd")
 _CLIENT = struct.Struct(f"<18sH8sH8sBQBQ{len(_CONNECT_MS)}sd{len(_FIRST_BYTE_MS)}sd")
 _POLICY = struct.Struct("<18sH8sH8sBQBQ")
 _TRACE, _SPAN, _PARENT, _START, _END = 0x100A, 0x0812, 0x0822, 0x39, 0x41
-_TRACE_ID, _SPAN_ID = slice(18), slice(20, 28)
-"""Of what is packed for a SERVER span: the trace's id with its tag, the span's without."""
+# Of what is packed for a SERVER span: the trace's id with its tag in the first 18 bytes, the span's without
+# its tag in 20 to 28.
 
 _HEADS = [b"\x12" + varint(length) for length in range(4096)]
 """Field 2 of ScopeSpans up to its content, by the content's length."""
@@ -117,9 +118,9 @@ class Templates:
 
         count = len(attempts)
         origin = attempts[-1][0] if count else ""
-        kind = place.number, method, status, count, origin, not parent_id, record[_ENDED]
+        kind = place.number, method, status, count, origin, not parent_id, record[_ENDED:_ENDED_END]
         common = self._servers.get(kind) or self._server(kind, record, place)
-        caller = self._callers.get(record[_CALLER]) or self._caller(record)
+        caller = self._callers.get(record[_CALLER:_CALLER_END]) or self._caller(record)
         location = self._paths.get(path) or self._path(path)
         transferred = request_bytes, response_bytes
         sizes = self._sizes.get(transferred) or self._size(*transferred)
@@ -178,7 +179,7 @@ class Templates:
         transferred = request_bytes, response_bytes
         sizes = self._sizes.get(transferred) or self._size(*transferred)
         packed = _CLIENT.pack(
-            server[_TRACE_ID], _SPAN, bytes.fromhex(span_id), _PARENT, server[_SPAN_ID],
+            server[:18], _SPAN, bytes.fromhex(span_id), _PARENT, server[20:28],
             _START, started_ns + anchor_ns, _END, ended_ns + anchor_ns,
             _CONNECT_MS, (connected_ns - started_ns) / 1e6, _FIRST_BYTE_MS, (head_ns - started_ns) / 1e6,
         )  # fmt: skip
@@ -194,7 +195,7 @@ class Templates:
         common = self._policies.get(stay[::3]) or self._decided(stay, record)
         span = derived_id(record[_SPAN_TEXT], number).to_bytes(8)
         packed = _POLICY.pack(
-            server[_TRACE_ID], _SPAN, span, _PARENT, server[_SPAN_ID],
+            server[:18], _SPAN, span, _PARENT, server[20:28],
             _START, stay.entered_ns + anchor_ns, _END, stay.left_ns + anchor_ns,
         )  # fmt: skip
         state = text(b"\x1a", record[_STATE]) if record[_STATE] else b""
@@ -218,7 +219,7 @@ class Templates:
                 for key, value in self._maker.caller(Record._make(record)).items()
             ]
         )
-        return _remember_text(self._callers, record[_CALLER], encoded)
+        return _remember_text(self._callers, record[_CALLER:_CALLER_END], encoded)
 
     def _decided(self, stay: Stay, record: tuple[Any, ...]) -> bytes:
         span = policy_span(_call(record, _NOWHERE), stay, 0)

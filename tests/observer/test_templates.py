@@ -117,6 +117,7 @@ def test_a_call_like_another_differs_in_what_is_its_own() -> None:
     assert len(templates._servers) == len(templates._clients) == len(templates._callers) == 1
 
 
+@pytest.mark.interpreted  # a compiled instance has no `__dict__`
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(templates_module, "KINDS_LIMIT", 4)
     monkeypatch.setattr(templates_module, "TEXTS_LIMIT", 4)
