@@ -68,13 +68,17 @@ class Scripted:
     def find(self, exchange: Exchange) -> None:
         exchange.route = self.route
 
-    async def answer(self, exchange: Exchange) -> Response:
+    async def forward(self, exchange: Exchange) -> Response:
         if exchange.path == "/later":
             loop = asyncio.get_running_loop()
             arriving = loop.create_future()
             loop.call_soon(arriving.set_result, None)
             await arriving
         return Response(200, HEADERS.copy(), ANSWER)
+
+    def failed(self, exchange: Exchange, error: Exception) -> Response:
+        del exchange
+        raise error
 
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         pass

@@ -47,15 +47,24 @@ class Tunnel(Protocol):
         """Drop the upstream connection. Idempotent."""
 
 
+class Carrier(Protocol):
+    """The connection an attempt is made on."""
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Nobody waits for the answer any more. Does nothing where it came, or never will."""
+
+
 class Attempt:
     """One try at one target. Times are `time.perf_counter_ns()`; 0 where the event did not happen."""
 
     __slots__ = (
-        "connected_ns", "ended_ns", "error", "head_ns", "request_bytes", "response_bytes", "reused", "sent",
-        "span_id", "started_ns", "status", "target",
+        "carrier", "connected_ns", "ended_ns", "error", "head_ns", "request_bytes", "response_bytes",
+        "reused", "sent", "span_id", "started_ns", "status", "target",
     )  # fmt: skip
 
     def __init__(self, target: str, span_id: str, started_ns: int) -> None:
+        self.carrier: Carrier | None = None
+        """Set as soon as there is one, where giving up is not its own affair."""
         self.target = target
         """The target's origin, `http://127.0.0.1:9201`."""
         self.span_id = span_id

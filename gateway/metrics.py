@@ -6,7 +6,7 @@ workers and renders them in the Prometheus text format 0.0.4.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 Labels = tuple[str, ...]
@@ -15,6 +15,8 @@ Sample = tuple[str, str, str, Labels, list[tuple[Labels, float | list[float]]]]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bucket bounds of every duration, in seconds, as OpenTelemetry advises for HTTP."""
+WAITING = 64
+"""Durations that wait to be sorted into them."""
 
 
 class Counter:
@@ -59,6 +61,40 @@ class Gauge:
         return self.name, "gauge", self.help, self.labels, list(values.items())
 
 
+class Durations:
+    """How the durations of one combination of labels are spread.
+
+    They are sorted into the buckets many at a time, which takes a quarter of what one by one takes.
+    """
+
+    __slots__ = ("_counts", "_waiting")
+
+    def __init__(self) -> None:
+        self._counts = [0.0] * (len(SECONDS) + 2)
+        self._waiting: list[float] = []
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self._waiting.append(seconds)
+        if len(self._waiting) >= WAITING:
+            self.counts()
+
+    def counts(self) -> list[float]:
+        """Per bucket, longer ones, and the sum of all."""
+        counts, waiting = self._counts, self._waiting
+        if waiting:
+            waiting.sort()
+            start = 0
+            for at, bound in enumerate(SECONDS):
+                end = bisect_right(waiting, bound, start)
+                counts[at] += end - start
+                start = end
+            counts[-2] += len(waiting) - start
+            counts[-1] += sum(waiting)
+            waiting.clear()
+        return counts
+
+
 class Histogram:
     """How durations (in seconds) are spread, in fixed buckets."""
 
@@ -66,30 +102,25 @@ class Histogram:
 
     def __init__(self, name: str, help: str, labels: Labels) -> None:  # noqa: A002
         self.name, self.help, self.labels = name, help, labels
-        self.values: dict[Labels, list[float]] = {}
+        self.values: dict[Labels, Durations] = {}
 
     def observe(self, seconds: float, labels: Labels = ()) -> None:
         """Count one duration."""
-        observe(self.counts(labels), seconds)
+        self.durations(labels).observe(seconds)
 
-    def counts(self, labels: Labels = ()) -> list[float]:
-        """The live counts of one combination, for whoever `observe`s it at every call."""
-        counts = self.values.get(labels)
-        if counts is None:
-            counts = self.values[labels] = [0.0] * (len(SECONDS) + 2)
-        return counts
+    def durations(self, labels: Labels = ()) -> Durations:
+        """Those of one combination, for whoever observes one at every call."""
+        known = self.values.get(labels)
+        if known is None:
+            known = self.values[labels] = Durations()
+        return known
 
     def sample(self) -> Sample:
         """This metric as plain data; nothing of combinations that nobody observed yet."""
+        spread = [(labels, list(durations.counts())) for labels, durations in self.values.items()]
         return self.name, "histogram", self.help, self.labels, [
-            (labels, list(counts)) for labels, counts in self.values.items() if any(counts)
+            (labels, counts) for labels, counts in spread if any(counts)
         ]  # fmt: skip
-
-
-def observe(counts: list[float], seconds: float) -> None:
-    """Count one duration in what `Histogram.counts` gave."""
-    counts[bisect_left(SECONDS, seconds)] += 1
-    counts[-1] += seconds
 
 
 class Metrics:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 from gateway.exchange import Exchange, Outcome
-from gateway.metrics import Histogram, Metrics, observe
+from gateway.metrics import Histogram, Metrics
 from gateway.record import NO_ROUTE, VERSION, Batch, RouteEntry, encode, plain
 
 FLUSH_RECORDS = 64
@@ -51,7 +51,7 @@ class _Seen:
         self.name = entry.name
         self.upstream = entry.upstream
         labels = (entry.name, entry.upstream)
-        self.total, self.own, self.upstreams = [histogram.counts(labels) for histogram in seconds]
+        self.total, self.own, self.upstreams = [histogram.durations(labels) for histogram in seconds]
 
 
 class Recorder:
@@ -184,11 +184,11 @@ class Recorder:
         )
         if status != 101:  # a WebSocket lasts as long as people play
             total_ns = ended_ns - exchange.received_ns
-            observe(seen.total, total_ns * 1e-9)
+            seen.total.observe(total_ns * 1e-9)
             # An answer may reach the caller before the upstream's connection is told the end.
-            observe(seen.own, (total_ns - upstream_ns) * 1e-9 if total_ns > upstream_ns else 0.0)
+            seen.own.observe((total_ns - upstream_ns) * 1e-9 if total_ns > upstream_ns else 0.0)
             if exchange.attempts:
-                observe(seen.upstreams, upstream_ns * 1e-9)
+                seen.upstreams.observe(upstream_ns * 1e-9)
 
     def _see(self, route: Any) -> _Seen:
         entry = self._entry(route)

@@ -101,10 +101,9 @@ class EdgeConnection(RequestReader):
                 response = problem_of(exchange, refusal)
             elif not self._lost:
                 try:
-                    response = await self.server.proxy.answer(exchange)
-                except Exception as error:  # it should have answered this itself: we are the last resort
-                    log.exception("the proxy failed at %s", exchange.trace_id)
-                    response = problem_of(exchange, error)
+                    response = await self.server.proxy.forward(exchange)
+                except Exception as error:  # noqa: BLE001 - `failed` logs what nobody foresaw
+                    response = self.server.proxy.failed(exchange, error)
             if response is not None and not self._lost:
                 if response.status == 101 and exchange.upgrade and await self._switch(response):
                     outcome = Outcome.COMPLETE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Awaitable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -56,20 +56,25 @@ class Proxy:
         generation.in_flight += 1
         self.recorder.begin()
 
+    def forward(self, exchange: Exchange) -> Awaitable[Response]:
+        """Hand a call to its route's chain. Whatever is raised here or there, `failed` answers."""
+        if exchange.route is None:
+            self.find(exchange)
+        answer: Awaitable[Response] = exchange.route.forward(exchange)
+        return answer
+
+    def failed(self, exchange: Exchange, error: Exception) -> Response:
+        """Every error as problem+json; one that nobody foresaw is logged too."""
+        if not isinstance(error, (Refused, UpstreamError)):
+            log.error("route %s failed", exchange.route and exchange.route.name, exc_info=error)
+        return problem_of(exchange, error)
+
     async def answer(self, exchange: Exchange) -> Response:
-        """The answer to a call, whatever happens: every error but a cancellation becomes problem+json."""
+        """The answer to a call, whatever happens but a cancellation."""
         try:
-            if exchange.route is None:
-                self.find(exchange)
-            response: Response = await exchange.route.forward(exchange)
-        except (Refused, UpstreamError) as error:
-            return problem_of(exchange, error)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            log.exception("route %s failed", exchange.route and exchange.route.name)
-            return problem_of(exchange, error)
-        return response
+            return await self.forward(exchange)
+        except Exception as error:  # noqa: BLE001 - `failed` logs it
+            return self.failed(exchange, error)
 
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         """The call is over: record it. Once per exchange; `response` is None where the caller left first."""

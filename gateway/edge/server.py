@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.edge.client_address import Network
@@ -38,8 +38,11 @@ class Door(Protocol):
     def find(self, exchange: Exchange) -> None:
         """Set the exchange's route, or raise `Refused`."""
 
-    async def answer(self, exchange: Exchange) -> Response:
-        """The answer, whatever happens."""
+    def forward(self, exchange: Exchange) -> Awaitable[Response]:
+        """The answer to come; raises at once or when awaited."""
+
+    def failed(self, exchange: Exchange, error: Exception) -> Response:
+        """The answer to what `forward` raised."""
 
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         """The last byte left, or none will."""

@@ -77,7 +77,7 @@ def frame(
     if line is None:
         return None
     try:
-        head = b"".join((line, *map(line_of, response.headers)))
+        head = line + b"".join([line_of(item) for item in response.headers])
     except ValueError:
         return None
     body = response.body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
 from urllib.parse import urlsplit
 
@@ -41,14 +41,16 @@ class Http1Sender:
         self._pool = self._make_pool(context)
         self._identities: dict[ssl.SSLContext, Pool] = {}
 
-    async def send(self, exchange: Exchange, attempt: Attempt, *, fresh: bool = False) -> Response:
+    def send(self, exchange: Exchange, attempt: Attempt, *, fresh: bool = False) -> Awaitable[Response]:
         """One attempt. `fresh` asks for a connection that nobody used before.
 
-        Raises UpstreamError, whose reason is `stale` where a used connection turned out to be closed
-        before a byte of the answer; Refused where the pool and its line are full.
+        Raises UpstreamError, at once or when awaited, whose reason is `stale` where a used connection
+        turned out to be closed before a byte of the answer; Refused where the pool and its line are full.
+        Who stops waiting for the answer tells `attempt.carrier`.
         """
         body = exchange.body
         length = len(body) if isinstance(body, bytes) else announced_length(exchange)
+        # Before a connection is taken, which a Refused from here would not give back.
         head = request_head(exchange, attempt.span_id, prefix=self._prefix, host=self._host, length=length)
         time = self._time
         if time is None:  # calls come from one loop; asking for it is a system call
@@ -67,14 +69,42 @@ class Http1Sender:
         connection = None if fresh else pool.spare()
         if connection is None:
             until = min(now + self._connect_s, total_at)
-            connection = await (pool.acquire_new(until) if fresh else pool.acquire(until))
-            now = time()
+            taking = pool.acquire_new(until) if fresh else pool.acquire(until)
+            return self._send_later(taking, pool, exchange, attempt, head, length, total_at)
+        return self._send_on(connection, pool, exchange, attempt, head, length, now, total_at)
+
+    async def _send_later(  # noqa: PLR0917 - as `_send_on`
+        self,
+        taking: Awaitable[Connection],
+        pool: Pool,
+        exchange: Exchange,
+        attempt: Attempt,
+        head: bytes,
+        length: int | None,
+        total_at: float,
+    ) -> Response:
+        connection = await taking
+        now = asyncio.get_running_loop().time()
+        return await self._send_on(connection, pool, exchange, attempt, head, length, now, total_at)
+
+    def _send_on(  # noqa: PLR0917 - called for every attempt, by position
+        self,
+        connection: Connection,
+        pool: Pool,
+        exchange: Exchange,
+        attempt: Attempt,
+        head: bytes,
+        length: int | None,
+        now: float,
+        total_at: float,
+    ) -> asyncio.Future[Response]:
         attempt.connected_ns = perf_counter_ns()
         attempt.reused = connection.calls > 0
+        attempt.carrier = connection
         route = exchange.route
-        answer = connection.send(
+        return connection.send(
             head,
-            body,
+            exchange.body,
             length,
             attempt,
             now=now,
@@ -84,11 +114,6 @@ class Http1Sender:
             endless=route is not None and route.stream,
             outbox=self._outbox if pool.active > 1 else None,
         )
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            connection.abandon(attempt)
-            raise
 
     def _make_pool(self, context: ssl.SSLContext | None) -> Pool:
         async def connect(pool: Pool) -> Connection:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
 from typing import Protocol
 
 from gateway.control import ControlClient
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Exchange, Outcome, Response
-from gateway.metrics import Metrics, observe
+from gateway.metrics import Metrics
 from gateway.stream import Stream
 from gateway.upstream.balancing import Candidate, choose
 from gateway.upstream.control import HttpxControlClient
@@ -35,7 +35,7 @@ class Sender(Protocol):
     def active(self) -> int: ...
     @property
     def waiting(self) -> int: ...
-    async def send(self, exchange: Exchange, attempt: Attempt, *, fresh: bool = False) -> Response: ...
+    def send(self, exchange: Exchange, attempt: Attempt, *, fresh: bool = False) -> Awaitable[Response]: ...
     async def close(self) -> None: ...
 
 
@@ -88,7 +88,7 @@ class Upstream:
         )
         self._seconds = metrics.histogram(
             "gateway_upstream_seconds", "From the start of a try to the head of its answer", ("upstream",)
-        ).counts((name,))
+        ).durations((name,))
         self._watch(metrics)
         self._own_control: HttpxControlClient | None = None
         self._control = control
@@ -125,6 +125,8 @@ class Upstream:
                 response = await target.sender.send(exchange, attempt, fresh=fresh)
             except BaseException as error:
                 target.active -= 1
+                if attempt.carrier is not None:
+                    attempt.carrier.abandon(attempt)
                 self._failed(target, attempt, error)
                 # A kept connection that was closed under the call says nothing about the target. One more
                 # try, on a new connection, where repeating is harmless and the body is still at hand.
@@ -138,7 +140,7 @@ class Upstream:
                 target.active -= 1
             target.health.connected()
             self._attempts.add(target.answered[attempt.status // 100])
-            observe(self._seconds, (attempt.head_ns - attempt.started_ns) / 1e9)
+            self._seconds.observe((attempt.head_ns - attempt.started_ns) * 1e-9)
             return response
 
     def _choose(self, exchange: Exchange) -> Target:

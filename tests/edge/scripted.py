@@ -50,12 +50,18 @@ class ScriptedProxy:
             raise self.refusal
         exchange.route = self.route
 
-    async def answer(self, exchange: Exchange) -> Response:
+    def forward(self, exchange: Exchange) -> Awaitable[Response]:
         self.seen.append(exchange)
+        return self.script(exchange)
+
+    def failed(self, exchange: Exchange, error: Exception) -> Response:
+        return problem_of(exchange, error)
+
+    async def answer(self, exchange: Exchange) -> Response:
         try:
-            return await self.script(exchange)
+            return await self.forward(exchange)
         except (Refused, UpstreamError) as error:
-            return problem_of(exchange, error)
+            return self.failed(exchange, error)
 
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         assert all(exchange is not other for other, _, _ in self.ended), "done twice"
