@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup docs lock format
+.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ bench: bench-setup compiled ## the gateway beside nginx, HAProxy, Envoy, Traefik
 
 bench-size: setup ## fails where 10,000 networks or routes cost a call over 10 % more than ten
 	@$(BIN)/python bench/cost_of_size.py $(ARGS)
+
+edge-compare: bench-setup ## the attacks of tests/edge/attacks on us, nginx, HAProxy and Envoy (ARGS=-v tells every failure)
+	@$(BIN)/python -m tests.edge.attacks.compare $(ARGS)
 
 # What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
 DEBIAN := nginx haproxy wrk gcc
