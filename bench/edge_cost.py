@@ -28,6 +28,7 @@ import uvloop
 
 from gateway.edge.limits import EdgeLimits
 from gateway.edge.server import EdgeServer
+from gateway.errors import Refused
 from gateway.exchange import Exchange, Outcome, Response
 
 CONNECTIONS = 64
@@ -83,8 +84,13 @@ class Scripted:
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         pass
 
-    def rejected(self, code: str) -> None:
-        raise RuntimeError(code)
+    async def refused(self, exchange: Exchange, refusal: Refused) -> Response:
+        del exchange
+        raise refusal
+
+    def rejected(self, exchange: Exchange, refusal: Refused) -> asyncio.Future[None] | None:
+        del exchange
+        raise refusal
 
 
 class Bare(asyncio.Protocol):

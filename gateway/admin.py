@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
+from gateway.auditing import AuditError
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config
 from gateway.metrics import render
@@ -26,6 +27,8 @@ from gateway.policies.cache import CacheConfig
 from gateway.supervisor import Supervisor
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+TEXT_LIMIT = 500
+"""Characters of what was asked that the audit log keeps."""
 _OPEN = frozenset({"/healthz", "/readyz"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -88,13 +91,31 @@ class Admin:
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
             refusal = self._refusal(request)
-            response = refusal if refusal is not None else await endpoint(request)
+            response = await self._recorded(request, refusal)
+            if response is None:
+                response = await endpoint(request)
             response.headers["cache-control"] = "no-store"
             response.headers["x-content-type-options"] = "nosniff"
             response.headers["content-security-policy"] = "default-src 'none'; frame-ancestors 'none'"
             return response
 
         return guarded
+
+    async def _recorded(self, request: Request, refusal: Response | None) -> Response | None:
+        """What changes something, and what is refused, comes into the audit log first; else it is refused."""
+        if refusal is None and request.method != "POST":
+            return None
+        client = request.client.host if request.client is not None else ""
+        asked = {"client": client, "method": request.method, "path": request.url.path[:TEXT_LIMIT]}
+        if refusal is not None:
+            await self.supervisor.auditing.happened("admin", "refused", **asked, status=refusal.status_code)
+            return refusal
+        body = (await request.body())[:TEXT_LIMIT].decode(errors="backslashreplace")
+        try:
+            await self.supervisor.auditing.note("admin", "asked", **asked, body=body)
+        except AuditError as error:
+            return _problem(503, str(error))
+        return None
 
     def _refusal(self, request: Request) -> Response | None:
         if request.url.path in _OPEN:
@@ -183,7 +204,7 @@ class Admin:
 
     async def reload(self, _request: Request) -> Response:
         """Load the configuration now."""
-        changes = await self.supervisor.reload()
+        changes = await self.supervisor.reload("admin port")
         error = self.supervisor.last_reload_error
         body = {"generation": self.supervisor.generation, "changes": changes, "error": error}
         return JSONResponse(body, 422 if error else 200)

@@ -18,6 +18,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from gateway.audit import Auditor
+from gateway.auditing import Auditing
 from gateway.config import load
 from gateway.edge.asgi import AsgiEntrance
 from gateway.edge.proxy import Proxy
@@ -50,8 +52,14 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
             recorder = Recorder(metrics=world.metrics)
             await recorder.connect(observer.records_path)
             world.recorder = recorder
+            auditor = None
+            auditing = Auditing(world.metrics)
+            if config.audit is not None:
+                await auditing.use(config)
+                auditor = Auditor(config.audit, auditing.write, world.metrics)
+                auditor.generation = generation.number
             entrance.app = AsgiEntrance(
-                Proxy(generation, recorder),
+                Proxy(generation, recorder, auditor),
                 trusted_proxies=config.server.trusted_proxies,
                 sampling=sampling(config.telemetry.traces.sample, environ),
             )
@@ -59,6 +67,9 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
                 yield
             finally:
                 await recorder.close()
+                if auditor is not None:
+                    await auditor.close()
+                await auditing.close()
                 await observer.stop()
                 for upstream in generation.upstreams.values():
                     await upstream.close()

@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
 
@@ -37,6 +38,53 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no count: say a number from 1 on")
     return int(text)
+
+
+def _number(text: str) -> int:
+    """The number of an entry; 0 for any."""
+    if not text.isdecimal() or len(text) > 15:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of an entry: say one from 1 on, or 0 for any"
+        )
+    return int(text)
+
+
+def _moment(text: str) -> datetime:
+    """A moment in ISO 8601; UTC where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        told = f"{text!r} is no moment: say one like 2026-01-31 or 2026-01-31T12:00Z"
+        raise argparse.ArgumentTypeError(told) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser("audit", help="check or export the audit log")
+    kinds = audit.add_subparsers(dest="audit", required=True, metavar="COMMAND")
+    verify = kinds.add_parser("verify", help="say whether the audit log is what was written")
+    told = "its directory, or an exported file (default: what the configuration says)"
+    verify.add_argument("log", nargs="?", type=Path, metavar="LOG", help=told)
+    told = "a file with the key; repeat for older keys (default: the configuration's, where it is read)"
+    verify.add_argument("--key-file", action="append", type=Path, default=[], metavar="FILE", help=told)
+    told = "the heads that were written out (default: the configuration's audit.head.path)"
+    verify.add_argument("--head", type=Path, metavar="FILE", help=told)
+    told = "the entry it is expected to begin with (default: 1; of an exported file any)"
+    verify.add_argument("--first", type=_number, metavar="N", help=told)
+    verify.add_argument("--json", action="store_true", help="JSON instead of text")
+    verify.set_defaults(run=run_audit_verify)
+    export = kinds.add_parser("export", help="copy entries of the audit log, links and all, to one file")
+    told = "its directory (default: what the configuration says)"
+    export.add_argument("log", nargs="?", type=Path, metavar="LOG", help=told)
+    told = "the file to write; never overwritten"
+    export.add_argument("--to", type=Path, required=True, metavar="FILE", help=told)
+    told = "from this moment on, like 2026-01-31 or 2026-01-31T12:00Z"
+    export.add_argument("--since", type=_moment, metavar="TIME", help=told)
+    export.add_argument("--until", type=_moment, metavar="TIME", help="before this moment")
+    export.set_defaults(run=run_audit_export)
+    told = "the routes file that says where the log and its key are; not read where LOG is given unless named"
+    for parser in (verify, export):
+        parser.add_argument("--config", "-c", type=Path, help=told)
 
 
 def _add_admin(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +175,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_admin(purge)
     purge.set_defaults(run=run_purge)
 
+    _add_audit(commands)
     demo = commands.add_parser(
         "demo", help="simulated providers and platform, the gateway, and a guided tour"
     )
@@ -284,6 +333,26 @@ def run_purge(args: argparse.Namespace) -> int:
     from gateway.admin_client import tell_purge
 
     return tell_purge(args)
+
+
+def run_audit_verify(args: argparse.Namespace) -> int:
+    """`gateway audit verify`."""
+    from gateway.audit_commands import verify_log
+
+    return verify_log(args, _audit_config(args))
+
+
+def run_audit_export(args: argparse.Namespace) -> int:
+    """`gateway audit export`."""
+    from gateway.audit_commands import export_log
+
+    return export_log(args, _audit_config(args))
+
+
+def _audit_config(args: argparse.Namespace) -> Config | None:
+    if args.config is None and args.log is not None:
+        return None
+    return _load(args.config or Path(os.environ.get("GATEWAY_CONFIG", DEFAULT_CONFIG)))
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -92,6 +92,7 @@ class Generation:
             secrets = tuple(
                 sorted({name for policy in route.policies for name in policy.secret_parameters()})
             )
+            route.audited = config.audit is not None and route.name in config.wallets
             route.entry = RouteEntry(route.name, route.path, route.upstream, route.provider, names, secrets)
 
     def _upstream(self, name: str) -> Upstream:

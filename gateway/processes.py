@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.channel import Channel, ChannelClosed, RemoteError
+from gateway.channel import Channel, ChannelClosed, Handler, RemoteError
 from gateway.config import Config
 from gateway.metrics import Sample
 
@@ -34,9 +34,12 @@ class WorkerProcess:
 
     @classmethod
     async def spawn(
-        cls, listeners: list[socket.socket], observer_path: str, logs: tuple[str, str]
+        cls, listeners: list[socket.socket], observer_path: str, logs: tuple[str, str], hear: Handler
     ) -> WorkerProcess:
-        """Start `python -m gateway.worker` with the listening sockets and one end of a socket pair."""
+        """Start `python -m gateway.worker` with the listening sockets and one end of a socket pair.
+
+        `hear` answers what it asks.
+        """
         ours, theirs = socket.socketpair()
         fds = [listener.fileno() for listener in listeners]
         process = await asyncio.create_subprocess_exec(
@@ -46,7 +49,7 @@ class WorkerProcess:
             pass_fds=[theirs.fileno(), *fds],
         )  # fmt: skip
         theirs.close()
-        return cls(process, await Channel.open(ours, _nothing))
+        return cls(process, await Channel.open(ours, hear))
 
     async def bring_up(self, number: int, generation: int, config: Config) -> None:
         """Give it its place and its first generation."""
@@ -82,10 +85,6 @@ class WorkerProcess:
 
     def __repr__(self) -> str:
         return f"<Worker {self.number}, process {self.process.pid}, {'ready' if self.ready else 'not ready'}>"
-
-
-async def _nothing(op: str, _payload: Any) -> None:
-    raise ValueError(f"a worker asks nothing of its supervisor, and asked {op}")
 
 
 class ObserverProcess:

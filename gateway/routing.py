@@ -31,8 +31,8 @@ class Route:
     """Which requests go to which upstream, under which policies; everything precomputed."""
 
     __slots__ = (
-        "_rewrite", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names", "path",
-        "policies", "provider", "require_tls", "rewrite", "stream", "upstream", "where",
+        "_rewrite", "audited", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names",
+        "path", "policies", "provider", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,8 @@ class Route:
         """Where the route stands, `routes.yaml:12`."""
         self.forward: Forward | None = None
         """The chain, once it is built."""
+        self.audited = False
+        """Its answers leave only when the audit log has them."""
         self.entry = NO_ROUTE
         """What all records of its calls have in common, once the chain is built."""
         self._rewrite = None if rewrite is None else _compile(rewrite)

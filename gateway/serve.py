@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 
 from gateway.admin import Admin, is_loopback
+from gateway.auditing import AuditError
 from gateway.config import Config, ConfigError, check_workers, load, render_findings
 from gateway.logs import set_up
 from gateway.supervisor import Supervisor
@@ -106,7 +107,14 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     )
     admin_task = asyncio.create_task(admin.serve([admin_socket]))
-    await supervisor.start()
+    try:
+        await supervisor.start()
+    except AuditError as error:
+        print(error, file=sys.stderr)
+        supervisor.abandon()
+        admin.should_exit = True
+        await admin_task
+        return 2
     scheme = "https" if config.server.tls else "http"
     calls, asked = _authority(host, port), _authority(args.admin_host, admin_port)
     print(

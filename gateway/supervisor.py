@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway import __version__
+from gateway.auditing import AuditError, Auditing
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config, ConfigError, check_workers, diff, load
 from gateway.metrics import Metrics, Sample, merge
@@ -43,6 +46,7 @@ class Supervisor:
         self.observer: ObserverProcess | None = None
         self.stopped = asyncio.Event()
         self.metrics = Metrics()
+        self.auditing = Auditing(self.metrics)
         self._buried: list[Sample] = []
         self._observer_replaced = False
         self._reloading = asyncio.Lock()
@@ -78,7 +82,15 @@ class Supervisor:
         self._runtime.cleanup()
 
     async def start(self) -> None:
-        """Start the observer and the workers, and begin to watch them and the configuration."""
+        """Start the observer and the workers, and begin to watch them and the configuration.
+
+        Raises `AuditError` where the audit log cannot be written.
+        """
+        await self.auditing.use(self.config)
+        await self.auditing.note(
+            "gateway", "started", version=__version__, pid=os.getpid(), workers=self.count,
+            generation=self.generation, config=str(self.path), fingerprint=self.config.fingerprint,
+        )  # fmt: skip
         self.observer = ObserverProcess(Path(self._runtime.name), self.config.telemetry.for_observer())
         await self.observer.spawn()
         await self.observer.listening()
@@ -104,7 +116,7 @@ class Supervisor:
             log.error("supervisor: %s", error, exc_info=error)
 
     def _on_hangup(self) -> None:
-        self._go(self.reload())
+        self._go(self.reload("SIGHUP"))
 
     def _on_stop(self) -> None:
         if self.draining:
@@ -135,6 +147,8 @@ class Supervisor:
         for task in list(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()
+        await self.auditing.happened("gateway", "stopped", pid=os.getpid(), generation=self.generation)
+        await self.auditing.close()
         self._runtime.cleanup()
         self.stopped.set()
 
@@ -157,7 +171,7 @@ class Supervisor:
         assert self.observer is not None
         logs = self.config.telemetry.logs
         return await WorkerProcess.spawn(
-            self.listeners, self.observer.records_path, (logs.level, logs.format)
+            self.listeners, self.observer.records_path, (logs.level, logs.format), self.auditing.hear
         )
 
     async def _keep_spare(self) -> None:
@@ -180,6 +194,7 @@ class Supervisor:
         )
         self._restarts.add(("worker",))
         self._bury(worker)
+        await self.auditing.happened("gateway", "worker died", worker=worker.number, status=status)
         await worker.channel.close()
         attempt = 0
         while not self.draining:
@@ -261,7 +276,7 @@ class Supervisor:
 
     # Reloading.
 
-    async def reload(self) -> list[str]:
+    async def reload(self, cause: str = "a file changed") -> list[str]:
         """Load the configuration anew and swap it in, in all workers or in none.
 
         Returns what changed, in sentences. Raises nothing: what went wrong is logged loudly, counted, and
@@ -271,12 +286,12 @@ class Supervisor:
             try:
                 config = await asyncio.to_thread(load, self.path, self.environ)
             except ConfigError as error:
-                return self._refuse("bad_file", f"{error}")
+                return await self._refuse("bad_file", f"{error}", cause)
             except Exception as error:
                 log.exception("reload: a mistake of the gateway's own")
-                return self._refuse("failed", f"it cannot be read: {error!r}")
+                return await self._refuse("failed", f"it cannot be read: {error!r}", cause)
             if apart := check_workers(config, self.count):
-                return self._refuse("bad_file", f"{ConfigError(apart)}")
+                return await self._refuse("bad_file", f"{ConfigError(apart)}", cause)
             changes = diff(self.config, config)
             if config.fingerprint == self.config.fingerprint:
                 self.last_reload_error = ""
@@ -294,7 +309,15 @@ class Supervisor:
                 e for e in prepared if isinstance(e, BaseException) and not isinstance(e, ChannelClosed)
             ]:
                 await self._each(workers, "abort", None)
-                return self._refuse("failed", f"a worker cannot build it: {errors[0]}")
+                return await self._refuse("failed", f"a worker cannot build it: {errors[0]}", cause)
+            change = {"generation": number, "cause": cause, "fingerprint": config.fingerprint}
+            try:
+                await self.auditing.note("configuration", "changed", **change, changes=changes)
+                if await self.auditing.use(config):
+                    await self.auditing.note("configuration", "begun", **change)
+            except AuditError as error:
+                await self._each(workers, "abort", None)
+                return await self._refuse("failed", f"{error}", cause)
             await self._each(workers, "commit", number)
             if config.telemetry != self.config.telemetry:
                 self._replace_observer(config)
@@ -312,7 +335,7 @@ class Supervisor:
             return
         answers = await self.tell("reload_certificate", None)
         if errors := [answer for answer in answers if isinstance(answer, RemoteError)]:
-            self._refuse("bad_certificate", f"the certificate in use stays: {errors[0]}")
+            await self._refuse("bad_certificate", f"the certificate in use stays: {errors[0]}", "certificate")
 
     @staticmethod
     async def _each(workers: list[WorkerProcess], op: str, payload: Any) -> None:
@@ -333,8 +356,11 @@ class Supervisor:
             *(worker.channel.request(op, payload, timeout=5) for worker in workers), return_exceptions=True
         )
 
-    def _refuse(self, result: str, message: str) -> list[str]:
+    async def _refuse(self, result: str, message: str, cause: str) -> list[str]:
         self.last_reload_error = message
         self._reloads.add((result,))
         log.error("reload refused, generation %d serves on:\n%s", self.generation, message)
+        await self.auditing.happened(
+            "configuration", "refused", generation=self.generation, cause=cause, error=message
+        )
         return []

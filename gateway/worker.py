@@ -9,10 +9,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
 
+from gateway.audit import Auditor, Entry
 from gateway.channel import Channel
 from gateway.config import Config
 from gateway.edge.proxy import Proxy
@@ -40,6 +42,8 @@ class Worker:
         self.server: EdgeServer | None = None
         self.prepared: Generation | None = None
         self.stopping = asyncio.Event()
+        self.channel: Channel | None = None
+        self.auditor: Auditor | None = None
 
     async def handle(self, op: str, payload: Any) -> Any:
         """What the supervisor may ask: an operation is a method of that name."""
@@ -77,9 +81,11 @@ class Worker:
         if generation is None or generation.number != number:
             raise RuntimeError(f"generation {number} was not prepared")
         gone = generation.start()
+        self._audit(generation)
         if self.proxy is None:
             await self._serve(generation)
         else:
+            self.proxy.audit = self.auditor
             self.proxy.swap(generation).retire(gone)
             assert self.server is not None
             self.server.configure(
@@ -89,12 +95,29 @@ class Worker:
         self._forget_garbage()
         return number
 
+    def _audit(self, generation: Generation) -> None:
+        """Have calls recorded as the configuration says; what waits of earlier ones is sent all the same."""
+        assert self.world is not None
+        config = generation.config.audit
+        if config is None:
+            self.auditor = None
+            return
+        if self.auditor is None:
+            self.auditor = Auditor(config, self._send_entries, self.world.metrics, worker=self.number)
+        self.auditor.config, self.auditor.generation = config, generation.number
+
+    async def _send_entries(self, entries: Sequence[Entry]) -> None:
+        """Returns when the supervisor has written them."""
+        assert self.channel is not None
+        if why_not := await self.channel.request("audit", entries):
+            raise OSError(why_not)
+
     async def _serve(self, generation: Generation) -> None:
         assert self.world is not None
         recorder = Recorder(worker=self.number, metrics=self.world.metrics)
         await recorder.connect(self.observer_path)
         self.world.recorder = recorder
-        self.proxy = Proxy(generation, recorder)
+        self.proxy = Proxy(generation, recorder, self.auditor)
         config = generation.config
         self.server = EdgeServer(
             self.proxy,
@@ -152,6 +175,8 @@ class Worker:
             self.server.close_listeners()
             await self.server.drained(grace)
             await self.proxy.recorder.close()
+        if self.auditor is not None:
+            await self.auditor.close()
         if self.proxy is not None:
             for upstream in self.proxy.generation.upstreams.values():
                 await upstream.close()
@@ -162,7 +187,7 @@ class Worker:
 
 async def _run(control: int, listeners: list[int], observer_path: str) -> None:
     worker = Worker([socket.socket(fileno=fd) for fd in listeners], observer_path)
-    channel = await Channel.open(socket.socket(fileno=control), worker.handle)
+    worker.channel = channel = await Channel.open(socket.socket(fileno=control), worker.handle)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(name, lambda: None)  # the supervisor owns signals

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.admin import Admin, is_loopback, not_purgeable
+from gateway.auditing import AuditError
 from gateway.channel import ChannelClosed
 from gateway.config import load
 from gateway.metrics import Metrics
@@ -54,6 +55,22 @@ class Observer:
         return self.answer
 
 
+class Auditing:
+    """The audit log, as far as the admin port writes it."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, dict[str, Any]]] = []
+        self.error: AuditError | None = None
+
+    async def note(self, kind: str, event: str, **more: Any) -> None:
+        assert kind == "admin"
+        if self.error is not None:
+            raise self.error
+        self.noted.append((event, more))
+
+    happened = note
+
+
 class Supervisor:
     """What the admin port needs of one."""
 
@@ -65,6 +82,7 @@ class Supervisor:
         self.observer = Observer()
         self.reloads = 0
         self.told: list[Any] = []
+        self.auditing = Auditing()
         self.forgotten = 2
         """What each worker forgets at a purge."""
 
@@ -73,7 +91,8 @@ class Supervisor:
         metrics.counter("gateway_things_total", "Things.").add()
         return metrics.snapshot()
 
-    async def reload(self) -> list[str]:
+    async def reload(self, cause: str) -> list[str]:
+        assert cause == "admin port"
         self.reloads += 1
         return ["route games: added"]
 
@@ -256,3 +275,25 @@ async def test_traces_are_the_observers_to_tell(supervisor: Supervisor) -> None:
         ("traces", {"errors": False, "slow": True, "route": None, "limit": 20}),
         ("trace", {"id": "ab"}),
     ]
+
+
+async def test_what_changes_something_is_recorded_first(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        await asking.post("/api/cache/purge", json={"tag": "tables"})
+        await asking.get("/api/status")
+        assert supervisor.auditing.noted == [
+            ("asked", {"client": "127.0.0.1", "method": "POST", "path": "/api/cache/purge",
+                       "body": '{"tag":"tables"}'})
+        ]  # fmt: skip
+        supervisor.auditing.error = AuditError("the disk is full")
+        answer = await asking.post("/api/reload", json={})
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the disk is full")
+    assert supervisor.reloads == 0
+
+
+async def test_who_is_refused_is_recorded(supervisor: Supervisor) -> None:
+    async with client(supervisor, token="right") as asking:
+        await asking.get("/api/status", headers={"authorization": "Bearer wrong"})
+    ((event, told),) = supervisor.auditing.noted
+    assert (event, told["status"], told["path"]) == ("refused", 401, "/api/status")
+    assert "wrong" not in str(told)

@@ -26,6 +26,10 @@ routes:
 """
 
 
+async def asks_nothing(op: str, _payload: object) -> None:
+    raise AssertionError(op)
+
+
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -35,7 +39,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture
 async def worker(listener: socket.socket) -> AsyncIterator[WorkerProcess]:
-    worker = await WorkerProcess.spawn([listener], "/nowhere/records.sock", ("info", "json"))
+    worker = await WorkerProcess.spawn([listener], "/nowhere/records.sock", ("info", "json"), asks_nothing)
     yield worker
     await worker.kill()
 

@@ -25,6 +25,7 @@ def diff(old: Config, new: Config) -> list[str]:
         *_named("provider", old.providers, new.providers),
         *map(_when, _settings("server", old.server, new.server)),
         *_settings("telemetry", old.telemetry, new.telemetry),
+        *_optional("audit", old.audit, new.audit),
         *(["state is kept elsewhere, from the next start on"] if old.state != new.state else []),
         *(["the journal is kept elsewhere"] if old.journal != new.journal else []),
     ]
@@ -36,6 +37,14 @@ _AT_START = ("server: host ", "server: tls", "server: admin.")
 
 def _when(change: str) -> str:
     return f"{change}, from the next start on" if change.startswith(_AT_START) else change
+
+
+def _optional(subject: str, old: BaseModel | None, new: BaseModel | None) -> Iterator[str]:
+    if old is None or new is None:
+        if old is not new:
+            yield f"{subject} is {'added' if old is None else 'removed'}"
+    else:
+        yield from _settings(subject, old, new)
 
 
 def _routes(old: Config, new: Config) -> Iterator[str]:

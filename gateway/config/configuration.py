@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.audit.settings import AuditConfig
 from gateway.config.findings import Finding, Place
 from gateway.config.models import ProviderConfig, RouteConfig
 from gateway.config.server import ServerConfig, TelemetryConfig, TlsConfig
@@ -58,6 +59,9 @@ class Config:
     state: str = field(repr=False)
     """`memory` or a Valkey URL, which may hold a password."""
     journal: str = field(repr=False)
+    audit: AuditConfig | None
+    wallets: frozenset[str]
+    """Names of the routes that move money."""
     fingerprint: str
     """SHA-256 over all that was said, secrets included: the same for the same behaviour."""
     files: tuple[Path, ...]
@@ -77,6 +81,11 @@ class Config:
             return None
         paths = {key: str(self.beside(path)) for key, path in tls.model_dump().items() if path is not None}
         return tls.model_copy(update=paths)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the gateway keeps files of its own."""
+        return self.beside(self.server.state_dir)
 
     def beside(self, name: str) -> Path:
         """A path that the configuration gives: relative to its folder."""

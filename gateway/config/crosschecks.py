@@ -46,6 +46,8 @@ class CrossChecks:
         self.upstreams = {*file.upstreams, *broken.of("upstreams")}
         self.providers = {*file.providers, *broken.of("providers")}
         self.callers = {*file.consumers, *broken.of("consumers"), *self.providers}
+        self.wallets: set[str] = set()
+        """Routes that move money."""
         self.twins: set[str] = set()
         """Callers that could not be told apart."""
         self._names()
@@ -58,6 +60,7 @@ class CrossChecks:
         self._upstreams()
         self._certificates()
         self.findings += check_trust(file.server, document)
+        self._audit()
         self._without_effect()
 
     def _error(self, place: Place, message: str, mend: str) -> None:
@@ -159,6 +162,7 @@ class CrossChecks:
             place, name = self._at("routes", index), self._name(index)
             placed = entries
             if is_wallet_route(route, entries, self.file.providers, self.providers):
+                self.wallets.add(name)
                 self.findings += check_wallet(entries, name, place, complete=complete)
                 placed = tuple(filter(may_stand, entries))
             kind = (provider, complete, *map(id, placed))
@@ -281,6 +285,13 @@ class CrossChecks:
                 self._error(
                     self._at("server", "tls", "client_ca"), message, "give the authorities' certificates"
                 )
+
+    def _audit(self) -> None:
+        audit = self.file.audit
+        if audit is not None and audit.head.path is None and audit.head.webhook is None:
+            message = "audit.head names no place: that the end of the log was cut off would show nowhere"
+            mend = "give audit.head a path on another disk, or a webhook"
+            self._warn(self._at("audit", key=True), message, mend)
 
     def _without_effect(self) -> None:
         for name, provider in self.file.providers.items():

@@ -89,6 +89,8 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         telemetry=file.telemetry,
         state=file.state,
         journal=file.journal,
+        audit=file.audit,
+        wallets=frozenset(checks.wallets),
         fingerprint=_fingerprint(document, lists),
         files=tuple(dict.fromkeys([path, *document.files, *lists.files, *_certificates(file, path.parent)])),
         warnings=tuple(shown),
@@ -144,7 +146,7 @@ def _secrets(documents: list[Document]) -> Iterator[str]:
     for document in documents:
         lists = [document.value]
         if isinstance(document.value, dict):
-            for section in ("consumers", "providers", "server", "telemetry"):
+            for section in ("consumers", "providers", "server", "telemetry", "audit"):
                 yield from secret_values(document.value.get(section), top.child(section))
             routes = document.value.get("routes")
             routes = routes if isinstance(routes, list) else []

@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from gateway.audit.settings import AuditConfig
 from gateway.config.paths import check_path, check_rewrite
 from gateway.config.server import ServerConfig, Settings, TelemetryConfig
 from gateway.consumers import ConsumerConfig, CredentialConfig
@@ -192,6 +193,8 @@ class RoutesFile(Settings):
     """The edge."""
     telemetry: TelemetryConfig = TelemetryConfig()
     """Traces and logs."""
+    audit: AuditConfig | None = None
+    """The append-only record of who called what, and of all that was changed; none is kept without it."""
     state: Annotated[str, AfterValidator(_check_state)] = Field(default="memory", repr=False)
     """Where limits and caches keep what they share: `memory`, or Valkey at `valkey://host:port/database`;
     `valkeys://` over TLS, `unix:///path` through a socket."""

@@ -63,7 +63,13 @@ class Broken:
                     if rest and isinstance(entry, dict) and rest[0] in entry:
                         del entry[rest[0]]
                         continue
-                entries.pop(name, None)
+                    entries.pop(name, None)
+                elif name in entries:
+                    gone.add((str(section), name))
+                    del entries[name]
+                elif (str(section), name) not in gone:  # without it the section is none
+                    del value[str(section)]
+                    self.sections.add(str(section))
             else:
                 value.pop(str(section), None)
                 meant = get_close_matches(str(section).lower(), list(RoutesFile.model_fields), 1)

@@ -96,7 +96,7 @@ class ServerConfig(Settings):
     admin: AdminConfig = AdminConfig()
     """The admin port."""
     state_dir: str = "var"
-    """Where files of its own are kept, relative to the configuration file. No effect in this version."""
+    """Where files of its own are kept, relative to the configuration file: the audit log."""
 
     @field_validator("host")
     @classmethod

@@ -29,6 +29,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+RECORDED_SECONDS = 5.0
+"""How long a rejection is held back for the audit log."""
 _UNWRITABLE = UpstreamError("UPSTREAM_INVALID", "the answer's status or fields are not valid", sent=Sent.YES)
 
 
@@ -57,15 +59,21 @@ class AsgiEntrance:
 
     async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        self.proxy.rejected("NOT_IMPLEMENTED")
+        refusal = Refused("NOT_IMPLEMENTED", "WebSocket passes through the gateway's own edge only")
+        stand_in = self.intake.broken("127.0.0.1", "http")
+        await _recorded(self.proxy.rejected(stand_in, refusal))
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1011})
             return
-        refusal = Refused("NOT_IMPLEMENTED", "WebSocket passes through the gateway's own edge only")
-        response = problem_of(self.intake.broken("127.0.0.1", "http"), refusal)
+        response = problem_of(stand_in, refusal)
         headers = [*response.headers]
         await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": response.body})
+
+
+async def _recorded(recorded: asyncio.Future[None] | None) -> None:
+    if recorded is not None:
+        await asyncio.wait([recorded], timeout=RECORDED_SECONDS)
 
 
 class _Call:
@@ -96,8 +104,8 @@ class _Call:
         try:
             exchange = self._exchange(scope)
         except Refused as refusal:
-            entrance.proxy.rejected(refusal.code)
             stand_in = entrance.intake.broken("127.0.0.1", scope.get("scheme", "http"))
+            await _recorded(entrance.proxy.rejected(stand_in, refusal))
             await self._write(stand_in, problem_of(stand_in, refusal))
             return
         answering = asyncio.ensure_future(self._answer(exchange))
@@ -155,11 +163,11 @@ class _Call:
                 proxy.find(exchange)
                 self.limit = exchange.route.body_limit
             except Refused as refusal:
-                response = problem_of(exchange, refusal)
+                response = await proxy.refused(exchange, refusal)
             else:
                 length = exchange.header(b"content-length")
                 if length is not None and int(length) > self.limit:
-                    response = problem_of(exchange, self._too_large())
+                    response = await proxy.refused(exchange, self._too_large())
                 else:
                     response = await proxy.answer(exchange)
             response = await self._write(exchange, response)

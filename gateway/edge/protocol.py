@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.edge.reading import RequestReader
@@ -98,7 +99,7 @@ class EdgeConnection(RequestReader):
         outcome = Outcome.CANCELLED
         try:
             if refusal is not None:
-                response = problem_of(exchange, refusal)
+                response = await self.server.proxy.refused(exchange, refusal)
             elif not self._lost:
                 try:
                     response = await self.server.proxy.forward(exchange)
@@ -243,8 +244,19 @@ class EdgeConnection(RequestReader):
     def _reject(self, refusal: Refused) -> None:
         """Answer what is too broken to be an exchange, and close: where would the next request begin?"""
         server = self.server
-        server.proxy.rejected(refusal.code)
         exchange = server.intake.broken(self.peer, self.scheme)
+        recorded = server.proxy.rejected(exchange, refusal)
+        if recorded is None:
+            self._tell_rejected(exchange, refusal)
+            return
+        self._state = DEAF
+        self.read_deadline = server.now() + server.proxy.limits.head_timeout
+        recorded.add_done_callback(partial(self._tell_rejected, exchange, refusal))
+
+    def _tell_rejected(self, exchange: Exchange, refusal: Refused, _recorded: object = None) -> None:
+        server = self.server
+        if self.transport.is_closing():
+            return
         response = problem_of(exchange, refusal)
         framing = frame(exchange, response, True, server.date_line)
         assert framing is not None

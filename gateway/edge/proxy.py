@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from time import perf_counter_ns
@@ -13,6 +14,7 @@ from gateway.exchange import Exchange, Outcome, Response
 from gateway.problem import problem_of
 
 if TYPE_CHECKING:
+    from gateway.audit import Auditor
     from gateway.generation import Generation
     from gateway.recorder import Recorder
 
@@ -22,12 +24,14 @@ log = logging.getLogger("gateway.edge")
 class Proxy:
     """The current generation behind one door. Swapping `generation` is the whole of a reload here."""
 
-    __slots__ = ("generation", "limits", "recorder", "rejections")
+    __slots__ = ("audit", "generation", "limits", "recorder", "rejections")
 
-    def __init__(self, generation: Generation, recorder: Recorder) -> None:
+    def __init__(self, generation: Generation, recorder: Recorder, audit: Auditor | None = None) -> None:
         self.generation = generation
         self.limits: EdgeLimits = generation.limits
         self.recorder = recorder
+        self.audit = audit
+        """Records calls durably, where `audit:` is configured."""
         self.rejections = generation.world.metrics.counter(
             "gateway_rejected_total", "Requests refused before they became calls.", ("code",)
         )
@@ -58,10 +62,24 @@ class Proxy:
 
     def forward(self, exchange: Exchange) -> Awaitable[Response]:
         """Hand a call to its route's chain. Whatever is raised here or there, `failed` answers."""
+        if self.audit is not None:
+            return self.audit.watch(exchange, self._forward)
+        return self._forward(exchange)
+
+    def _forward(self, exchange: Exchange) -> Awaitable[Response]:
         if exchange.route is None:
             self.find(exchange)
         answer: Awaitable[Response] = exchange.route.forward(exchange)
         return answer
+
+    async def refused(self, exchange: Exchange, refusal: Refused) -> Response:
+        """The answer to a call that is refused before it is handed to any chain."""
+        if self.audit is not None:
+            try:
+                await self.audit.refuse(exchange, refusal.code)
+            except Refused as busy:
+                refusal = busy
+        return problem_of(exchange, refusal)
 
     def failed(self, exchange: Exchange, error: Exception) -> Response:
         """Every error as problem+json; one that nobody foresaw is logged too."""
@@ -87,6 +105,10 @@ class Proxy:
         else:
             self.recorder.record(exchange, response.status, response.sent_bytes, outcome)
 
-    def rejected(self, code: str) -> None:
-        """Count a request too broken to become an exchange."""
-        self.rejections.add((code,))
+    def rejected(self, exchange: Exchange, refusal: Refused) -> asyncio.Future[None] | None:
+        """Count a request too broken to become an exchange; `exchange` stands in for it.
+
+        Where there is a future, its answer may leave only when that is done.
+        """
+        self.rejections.add((refusal.code,))
+        return None if self.audit is None else self.audit.reject(exchange, refusal.code)

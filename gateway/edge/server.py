@@ -15,7 +15,7 @@ from gateway.edge.intake import Intake
 from gateway.edge.protocol import EdgeConnection
 from gateway.edge.sampling import Sampling
 from gateway.edge.writer import date_line, remembered_field_lines
-from gateway.errors import Sent, UpstreamError
+from gateway.errors import Refused, Sent, UpstreamError
 from gateway.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ class Door(Protocol):
     def done(self, exchange: Exchange, response: Response | None, outcome: Outcome) -> None:
         """The last byte left, or none will."""
 
-    def rejected(self, code: str) -> None:
-        """A request was refused before it became an exchange."""
+    async def refused(self, exchange: Exchange, refusal: Refused) -> Response:
+        """The answer to a call that is not handed to `forward`."""
+
+    def rejected(self, exchange: Exchange, refusal: Refused) -> asyncio.Future[None] | None:
+        """A request was refused before it became an exchange; wait for the future, if any, to say so."""
 
 
 class TlsSettings(Protocol):

@@ -44,6 +44,8 @@ class ScriptedProxy:
         self.ended: list[tuple[Exchange, Response | None, Outcome]] = []
         self.rejections: Counter[str] = Counter()
         self.refusal: Refused | None = None
+        self.recorded: asyncio.Future[None] | None = None
+        """What a rejection's answer waits for."""
 
     def find(self, exchange: Exchange) -> None:
         if self.refusal is not None:
@@ -68,8 +70,12 @@ class ScriptedProxy:
         assert response is None or response.ended is not None, "done before finish"
         self.ended.append((exchange, response, outcome))
 
-    def rejected(self, code: str) -> None:
-        self.rejections[code] += 1
+    async def refused(self, exchange: Exchange, refusal: Refused) -> Response:
+        return problem_of(exchange, refusal)
+
+    def rejected(self, exchange: Exchange, refusal: Refused) -> asyncio.Future[None] | None:
+        self.rejections[refusal.code] += 1
+        return self.recorded
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -687,3 +688,29 @@ async def test_an_attack_on_the_head_is_answered_while_it_still_sends():
 async def test_5000_fields_are_431():
     async with serving(ScriptedProxy(limits=EdgeLimits(head=1 << 20))) as (_, port), calling(port) as caller:
         assert (await caller.ask(GET[:-2] + b"X: 1\r\n" * 5000 + b"\r\n"))[0] == 431
+
+
+async def test_a_rejection_waits_until_it_is_recorded():
+    proxy = ScriptedProxy()
+    proxy.recorded = asyncio.get_running_loop().create_future()
+    async with serving(proxy) as (_, port), calling(port) as caller:
+        caller.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: proxy.rejections == {"BAD_REQUEST": 1})
+        caller.writer.write(GET)  # what comes behind is no request any more
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(caller.reader.read(1), 0.05)
+        proxy.recorded.set_result(None)
+        assert (await caller.reader.read()).startswith(b"HTTP/1.1 400 ")
+    assert proxy.seen == []
+
+
+async def test_a_rejection_that_is_not_recorded_in_time_is_not_answered():
+    proxy = ScriptedProxy(limits=EdgeLimits(head_timeout=0.05))
+    proxy.recorded = asyncio.get_running_loop().create_future()
+    async with serving(proxy, sweep_seconds=0.01) as (server, port), calling(port) as caller:
+        caller.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await caller.reader.read() == b""
+        await until(lambda: server.connections == 0)
+        proxy.recorded.set_result(None)  # and the late future does no harm
+        await asyncio.sleep(0)

@@ -149,8 +149,8 @@ async def test_a_call_ends_under_the_generation_it_began_with(behind: Behind) ->
 
 
 def test_what_never_became_a_call_is_counted(behind: Behind) -> None:
-    behind.proxy.rejected("BAD_REQUEST")
-    behind.proxy.rejected("BAD_REQUEST")
+    for _ in range(2):
+        assert behind.proxy.rejected(make_exchange(), Refused("BAD_REQUEST")) is None
     assert behind.proxy.rejections.values == {("BAD_REQUEST",): 2}
 
 
@@ -158,3 +158,41 @@ async def test_an_answer_is_handed_on_as_it_is(behind: Behind) -> None:
     given = Response(204)
     behind.answer_with(given)
     assert await behind.proxy.answer(make_exchange(path="/games/1")) is given
+
+
+class Audit:
+    """An auditor that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.busy = False
+
+    async def watch(self, exchange: Any, forward: Any) -> Response:
+        self.told.append("watch")
+        return await forward(exchange)
+
+    async def refuse(self, _exchange: Any, code: str) -> None:
+        self.told.append(code)
+        if self.busy:
+            raise Refused("BUSY")
+
+    def reject(self, _exchange: Any, code: str) -> None:
+        self.told.append(code)
+
+
+async def test_an_auditor_stands_around_all_of_it(behind: Behind) -> None:
+    behind.answer_with(Response(204))
+    audit = Audit()
+    behind.proxy.audit = audit  # type: ignore[assignment]
+    assert (await behind.proxy.answer(make_exchange(path="/games/1"))).status == 204
+    assert (await behind.proxy.answer(make_exchange(path="/nowhere"))).status == 404
+    assert (await behind.proxy.refused(make_exchange(), Refused("BODY_TOO_LARGE"))).status == 413
+    audit.busy = True
+    assert (await behind.proxy.refused(make_exchange(), Refused("BODY_TOO_LARGE"))).status == 503
+    behind.proxy.rejected(make_exchange(), Refused("BAD_REQUEST"))
+    assert audit.told == ["watch", "watch", "BODY_TOO_LARGE", "BODY_TOO_LARGE", "BAD_REQUEST"]
+
+
+async def test_without_one_a_refusal_is_answered_at_once(behind: Behind) -> None:
+    response = await behind.proxy.refused(make_exchange(), Refused("BODY_TOO_LARGE"))
+    assert (response.status, response.code) == (413, "BODY_TOO_LARGE")
