@@ -49,8 +49,8 @@ class AnswerReader:
     """
 
     __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_plain", "_problem", "_raw", "_simple",
-                 "_upgrade", "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive",
-                 "length", "rest", "status", "until_close")  # fmt: skip
+                 "_tail", "_upgrade", "bodiless", "chunks", "complete", "dirty", "fed", "headers",
+                 "keep_alive", "length", "rest", "status", "until_close")  # fmt: skip
 
     def __init__(self, plain: PlainAnswers | None = None) -> None:
         self._plain = plain or PlainAnswers()
@@ -85,6 +85,8 @@ class AnswerReader:
         self._interim = False
         self._head_bytes = 0
         self._overhead = 0
+        self._tail = b""
+        """The last bytes before what `feed` is given."""
         self._problem = ""
         self._raw: Headers = []
         self.until_close = False
@@ -101,13 +103,16 @@ class AnswerReader:
             self.complete = self.keep_alive = True
             self.fed = len(data)
             return
+        begins = not self.fed
         self.fed += len(data)
         if self.complete:
             self.dirty = True
             return
         self._simple = False
+        if begins and data[:1] not in (b"H", b""):  # llhttp also takes empty lines, RTSP and ICE
+            raise InvalidAnswerError("it does not begin like one")
         assert self._parser is not None
-        before = len(self.chunks)
+        before, headed = len(self.chunks), self.status != 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
@@ -121,7 +126,11 @@ class AnswerReader:
             raise InvalidAnswerError(self._problem)
         if self.bodiless and self.status:
             self._end_without_body(data)
-        elif not self.complete:
+        elif self.complete:
+            if self.keep_alive and not self.dirty and self.status != 101:
+                self.dirty = not self._ends_with(data, before, headed)
+        else:
+            self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
             self._overhead = self._overhead + len(data) if len(self.chunks) == before else 0
             if self._overhead > HEAD_LIMIT:
                 raise InvalidAnswerError(f"more than {HEAD_LIMIT} bytes of head or framing came without end")
@@ -139,10 +148,32 @@ class AnswerReader:
         # closed for a Proxy-Connection that we ignore, so it is replaced. Anything but the head's last bytes
         # at the end of what arrived makes it dirty.
         self.complete = True
-        if self.chunks or not data.endswith(b"\r\n\r\n"):
+        if self.chunks or not self._ends_a_section(data):
             self.dirty = True
             self.chunks = []
         self._parser = None
+
+    def _ends_with(self, data: bytes, before: int, headed: bool) -> bool:
+        """Is the answer's last byte the last of what arrived? llhttp takes empty lines behind it in silence.
+
+        `before` chunks had come before, and the head too where `headed`.
+        """
+        head = data
+        if self.length is not None:
+            size = len(self.chunks[-1]) if len(self.chunks) > before else 0
+            if headed:
+                return size == len(data)
+            if size:
+                if not data.endswith(self.chunks[-1]):
+                    return False
+                head = data[:-size]
+        return self._ends_a_section(head)
+
+    def _ends_a_section(self, data: bytes) -> bool:
+        """One empty line, and no second one: so ends a head, and a trailer."""
+        if len(data) < 5:
+            data = self._tail + data
+        return data.endswith(b"\r\n\r\n") and data[-5:-4] not in (b"\r", b"\n")
 
     # What httptools calls.
 
@@ -165,6 +196,8 @@ class AnswerReader:
         parser = self._parser
         assert parser is not None
         status = parser.get_status_code()
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse("it is not HTTP/1.1 or 1.0")
         if 200 <= status <= 599:
             if self._upgrade and status < 300:
                 self._refuse("it does not switch protocols, as it was asked to")
@@ -194,9 +227,10 @@ class AnswerReader:
             if name not in dropped:
                 headers.append(item)
             elif name == b"content-length":
-                if self.length is not None or not value.isdigit():
+                length = value.rstrip(b" \t")  # RFC 9112 §5: no part of the value
+                if self.length is not None or not length.isdigit():
                     self._refuse("it has no single content-length")
-                self.length = value
+                self.length = length
             elif name == b"transfer-encoding":
                 codings += 1
                 if value.lower() != b"chunked":
