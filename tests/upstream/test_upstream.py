@@ -186,6 +186,21 @@ async def test_only_one_replacement_per_call() -> None:
         assert [a.error for a in exchange.attempts] == ["", "stale", "", "stale"]
 
 
+async def test_replacements_are_few_where_every_connection_is_dropped_at_its_second_call() -> None:
+    calls = 300
+    async with origin(close_after_one) as place, upstream(place) as up:
+        failed = 0
+        for _ in range(calls):
+            try:
+                await up(call())
+            except UpstreamError as error:
+                assert (error.reason, error.sent) == ("stale", Sent.UNKNOWN)
+                failed += 1
+        sent_again = len(place.heads) - calls
+        assert 10 <= sent_again < 0.2 * calls
+        assert failed <= calls / 2
+
+
 async def test_nobody_listens() -> None:
     async with upstream(f"http://127.0.0.1:{free_port()}") as up:
         exchange = call("POST", body=b"bet")
