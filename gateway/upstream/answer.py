@@ -178,7 +178,7 @@ class AnswerReader:
     # What httptools calls.
 
     def on_message_begin(self) -> None:
-        if self.complete:
+        if self.status:  # another answer, behind one that ended with its head perhaps
             self.dirty = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -191,7 +191,7 @@ class AnswerReader:
             raise InvalidAnswerError
 
     def on_headers_complete(self) -> None:
-        if self.complete:
+        if self.status:
             return
         parser = self._parser
         assert parser is not None
@@ -282,3 +282,5 @@ class AnswerReader:
             assert self._parser is not None
             self.complete = True
             self.keep_alive = self._parser.should_keep_alive()
+        elif self.length is None and self.status not in (204, 304):
+            self.dirty = True  # chunks behind an answer to HEAD, if only the last one

@@ -62,7 +62,7 @@ async def test_the_upstreams_own_second_tries_are_paid_from_the_budget() -> None
     upstream = Upstream(*[reconnected] * 1000)
     for _ in range(100):
         await retry(make_exchange(), upstream)
-    assert upstream.calls <= 104, "ten were lent, and each of the first calls cost three"
+    assert upstream.calls <= 104, "ten were lent, and a call that is retried twice takes five"
 
 
 async def test_it_gives_up_after_so_many_retries() -> None:

@@ -153,6 +153,27 @@ def test_space_around_a_length_is_no_part_of_it() -> None:
     assert (reader.length, body(reader), reader.complete, reader.dirty) == (b"5", b"hello", True, False)
 
 
+@pytest.mark.parametrize(("status", "head"), [(204, False), (304, False), (200, True)])
+@pytest.mark.parametrize("framing", [b"", b"content-length: 0\r\n", b"transfer-encoding: chunked\r\n"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"HTTP/1.1 503 Poison\r\nx-planted: 1\r\ncontent-length: 6\r\n\r\npoison",
+        b"HTTP/1.1 204 Poison\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"0\r\n\r\n",
+        b"6\r\npoison\r\n0\r\n\r\n",
+    ],
+)
+def test_an_answer_behind_one_without_a_body_is_no_part_of_it(
+    status: int, head: bool, framing: bytes, more: bytes
+) -> None:
+    whole = b"HTTP/1.1 %d X\r\nx-a: 1\r\n%b\r\n" % (status, framing)
+    reader = read(whole + more, head=head)
+    assert (reader.status, reader.headers) == (status, [(b"x-a", b"1")])
+    assert (reader.complete, reader.dirty, reader.chunks) == (True, True, [])
+
+
 def test_interim_answers_are_skipped() -> None:
     reader = read(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
