@@ -31,6 +31,7 @@ HOP_BY_HOP = frozenset(
 """RFC 9110 §7.6.1: between two neighbours only."""
 
 _FRAMING = HOP_BY_HOP | {b"content-length"}
+_START = b"HTTP/1."
 _PERSISTENCE = frozenset({b"close", b"keep-alive"})
 
 
@@ -49,8 +50,8 @@ class AnswerReader:
     """
 
     __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_plain", "_problem", "_raw", "_simple",
-                 "_tail", "_upgrade", "bodiless", "chunks", "complete", "dirty", "fed", "headers",
-                 "keep_alive", "length", "rest", "status", "until_close")  # fmt: skip
+                 "_tail", "_upgrade", "_versed", "bodiless", "chunks", "complete", "dirty", "fed",
+                 "headers", "keep_alive", "length", "rest", "status", "until_close")  # fmt: skip
 
     def __init__(self, plain: PlainAnswers | None = None) -> None:
         self._plain = plain or PlainAnswers()
@@ -87,6 +88,8 @@ class AnswerReader:
         self._overhead = 0
         self._tail = b""
         """The last bytes before what `feed` is given."""
+        self._versed = False
+        """Its version is known to be one of ours."""
         self._problem = ""
         self._raw: Headers = []
         self.until_close = False
@@ -103,14 +106,13 @@ class AnswerReader:
             self.complete = self.keep_alive = True
             self.fed = len(data)
             return
-        begins = not self.fed
+        if not self.fed:
+            self._check_start(data)
         self.fed += len(data)
         if self.complete:
             self.dirty = True
             return
         self._simple = False
-        if begins and data[:1] not in (b"H", b""):  # llhttp also takes empty lines, RTSP and ICE
-            raise InvalidAnswerError("it does not begin like one")
         assert self._parser is not None
         before, headed = len(self.chunks), self.status != 0
         try:
@@ -124,6 +126,18 @@ class AnswerReader:
                 self._problem = str(error) or "it is malformed"
         if self._problem and not self.complete:
             raise InvalidAnswerError(self._problem)
+        self._account_for(data, before, headed)
+
+    def _check_start(self, data: bytes) -> None:
+        # llhttp also takes HTTP/0.9 and 2.0, RTSP and ICE, and empty lines before them.
+        if data.startswith(_START):
+            self._versed = True
+        elif not _START.startswith(data):
+            self.fed = len(data)
+            raise InvalidAnswerError("it does not begin like one")
+
+    def _account_for(self, data: bytes, before: int, headed: bool) -> None:
+        """The parser has read `data`; `before` chunks had come before it, and the head too where `headed`."""
         if self.bodiless and self.status:
             self._end_without_body(data)
         elif self.complete:
@@ -154,10 +168,7 @@ class AnswerReader:
         self._parser = None
 
     def _ends_with(self, data: bytes, before: int, headed: bool) -> bool:
-        """Is the answer's last byte the last of what arrived? llhttp takes empty lines behind it in silence.
-
-        `before` chunks had come before, and the head too where `headed`.
-        """
+        """Is the answer's last byte the last that arrived? llhttp takes empty lines behind it in silence."""
         head = data
         if self.length is not None:
             size = len(self.chunks[-1]) if len(self.chunks) > before else 0
@@ -196,7 +207,7 @@ class AnswerReader:
         parser = self._parser
         assert parser is not None
         status = parser.get_status_code()
-        if parser.get_http_version() not in ("1.1", "1.0"):
+        if not self._versed and parser.get_http_version() not in ("1.1", "1.0"):
             self._refuse("it is not HTTP/1.1 or 1.0")
         if 200 <= status <= 599:
             if self._upgrade and status < 300:
@@ -275,7 +286,7 @@ class AnswerReader:
         if self.complete:
             return
         if self._interim:
-            self._interim = False
+            self._interim = self._versed = False
             self._raw = []
             return
         if not self.bodiless:
