@@ -97,7 +97,8 @@ def _dictionary() -> str:
     """What an attacker would put somewhere, as libFuzzer reads it."""
     from tests.upstream.grammar import TOKENS
 
-    return "".join('"%s"\n' % "".join(f"\\x{byte:02x}" for byte in token) for token in TOKENS)
+    words = ("".join(f"\\x{byte:02x}" for byte in token) for token in TOKENS)
+    return "".join(f'"{word}"\n' for word in words)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from tests.upstream.strict import Fields
 
 TOKENS = (
     b"\r\n", b"\r", b"\n", b"\0", b" ", b"\t", b":", b";", b",", b"\x7f", b"\xff", b"0", b"5", b"0\r\n\r\n",
-    b"5\r\nhello\r\n", b";a=b", b'"', b"\r\n ", b"x-a: b\r\n", b"content-length: 5\r\n", b"Content-Length: 0\r\n",
-    b"transfer-encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"connection: close\r\n",
-    b"Connection: keep-alive\r\n", b"connection: x-a\r\n", b"proxy-connection: keep-alive\r\n",
-    b"upgrade: h2c\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 204 X\r\n\r\n", b"HTTP/1.1 101 X\r\n", b"+", b"-", b"0x", b"ffffffffffffffff",
+    b"5\r\nhello\r\n", b";a=b", b'"', b"\r\n ", b"x-a: b\r\n", b"content-length: 5\r\n",
+    b"Content-Length: 0\r\n", b"transfer-encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n",
+    b"connection: close\r\n", b"Connection: keep-alive\r\n", b"connection: x-a\r\n",
+    b"proxy-connection: keep-alive\r\n", b"upgrade: h2c\r\n", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 X\r\n\r\n", b"HTTP/1.1 101 X\r\n",
+    b"+", b"-", b"0x", b"ffffffffffffffff",
 )  # fmt: skip
 """What an attacker would put somewhere."""
 
@@ -39,12 +40,22 @@ _VISIBLE = st.sampled_from(list(range(0x21, 0x7F)) + list(range(0x80, 0x100)))
 _VALUE = st.lists(st.lists(_VISIBLE, min_size=1, max_size=8).map(bytes), max_size=3).map(b" ".join)
 _SPACE = st.sampled_from([b"", b" ", b" ", b"\t", b"  "])
 _HOP = st.sampled_from(
-    [(b"Keep-Alive", b"timeout=5"), (b"Upgrade", b"h2c"), (b"Trailer", b"x-t"), (b"Proxy-Authenticate", b"Basic"),
-     (b"TE", b"trailers")]
-)  # fmt: skip
+    [
+        (b"Keep-Alive", b"timeout=5"),
+        (b"Upgrade", b"h2c"),
+        (b"Trailer", b"x-t"),
+        (b"Proxy-Authenticate", b"Basic"),
+        (b"TE", b"trailers"),
+    ]
+)
 _EXTENSION = st.sampled_from([b"", b"", b";a", b";a=b", b';a="b;\\"c"', b";a;b=c"])
 _INTERIM = st.sampled_from(
-    [b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nx-planted: 1\r\n\r\n" * 2]
+    [
+        b"",
+        b"",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nx-planted: 1\r\n\r\n" * 2,
+    ]
 )
 _BODY = st.one_of(
     st.binary(max_size=40), st.sampled_from([b"\r\n", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 3000])

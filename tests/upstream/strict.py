@@ -108,7 +108,9 @@ def _head(head: bytes, reading: Reading) -> tuple[bytes, int, Fields]:
     if found is None:
         raise BrokenError
     reading.doubtful |= found[3] is None or _VISIBLE.fullmatch(found[3]) is None
-    reading.doubtful |= any(text.lower().startswith(b"transfer-encoding:") and text[-1:].isspace() for text in lines)
+    reading.doubtful |= any(
+        text.lower().startswith(b"transfer-encoding:") and text[-1:].isspace() for text in lines
+    )
     reading.doubtful |= len(lines) > 150 or len(head) > 32_000
     return found[1], int(found[2]), [_field(text) for text in lines]
 
@@ -139,7 +141,11 @@ def _framing(version: bytes, fields: Fields, reading: Reading) -> bool:
 def _chunks(data: bytes, at: int, reading: Reading) -> None:
     while (end := data.find(b"\r\n", at)) >= 0:
         found = _SIZE.fullmatch(data[at:end])
-        if found is None or (found[2][:1] not in (b"", b";", b" ", b"\t")) or not _VISIBLE.fullmatch(found[2]):
+        if (
+            found is None
+            or (found[2][:1] not in (b"", b";", b" ", b"\t"))
+            or not _VISIBLE.fullmatch(found[2])
+        ):
             raise BrokenError
         reading.doubtful |= _EXTENSIONS.fullmatch(found[2]) is None
         size, at = int(found[1], 16), end + 2

@@ -1,4 +1,4 @@
-"""Answers sound and spoilt, in any pieces: what comes out is exactly the answer, or an error; never another's.
+"""Answers sound and spoilt, in any pieces: what comes out is the answer, or an error, never another's.
 
 A strict reading of RFC 9112 (`strict.py`) says what must come out. Each conversation ends with a second
 call, which must get its own answer. `make fuzz` goes on for as long as it is told.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
+import trustme
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +22,10 @@ from tests.upstream.fuzz import SEEDS, decode, encode, try_one
 from tests.upstream.grammar import Written, answers, pieces, spoilt
 from tests.upstream.origins import Visit, body_of, call, ok, origin, upstream
 from tests.upstream.strict import BROKEN, SHORT, WHOLE, read
+from tests.upstream.test_tls import pem, server_context
 from tests.upstream.wires import ANSWER, CUT, ENDS, ERROR, RESETS, STAYS, Told, converse, objection, told_of
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 many = settings(max_examples=EXAMPLES, deadline=None)
 
 
@@ -47,15 +49,15 @@ def test_a_sound_answer_comes_out_byte_by_byte(
 
 @many
 @given(answers(), st.data())
-def test_the_strict_reading_reads_what_the_grammar_wrote(
-    written: Written, data: st.DataObject
-) -> None:
+def test_the_strict_reading_reads_what_the_grammar_wrote(written: Written, data: st.DataObject) -> None:
     """The two say independently what must come out."""
     reading = read(written.data, asks_head=written.asks_head, ended=written.ends)
     assert (reading.state, reading.status, reading.fields) == (WHOLE, written.status, written.fields)
     assert (reading.body, reading.size, reading.lasting) == (written.body, len(written.data), written.lasting)
     assert not reading.doubtful
-    short = read(written.data[: data.draw(st.integers(0, len(written.data) - 1))], asks_head=written.asks_head)
+    short = read(
+        written.data[: data.draw(st.integers(0, len(written.data) - 1))], asks_head=written.asks_head
+    )
     assert short.state == SHORT
 
 
@@ -77,7 +79,9 @@ def test_an_answer_that_breaks_off_is_never_told_as_whole(
 
 
 @many
-@given(answers(), st.one_of(st.binary(min_size=1, max_size=20), answers().map(lambda more: more.data)), st.data())
+@given(
+    answers(), st.one_of(st.binary(min_size=1, max_size=20), answers().map(lambda more: more.data)), st.data()
+)
 def test_what_is_left_over_is_nobodys(
     runner: asyncio.Runner, written: Written, more: bytes, data: st.DataObject
 ) -> None:
@@ -113,7 +117,16 @@ def test_the_seeds_of_the_campaign(runner: asyncio.Runner) -> None:
             runner.run(try_one(data))
 
 
-async def over_a_socket(arriving: list[bytes], end: str, asks_head: bool) -> Told:
+@pytest.fixture(scope="module")
+def secured() -> tuple[ssl.SSLContext, dict[str, str]]:
+    """An origin's side of TLS, and what the gateway is told of it."""
+    authority = trustme.CA()
+    return server_context(authority, "127.0.0.1"), {"ca": pem(authority.cert_pem)}
+
+
+async def over_a_socket(
+    arriving: list[bytes], end: str, asks_head: bool, context: ssl.SSLContext | None, tls: dict[str, str]
+) -> Told:
     """The same conversation with a real origin."""
 
     async def play(visit: Visit) -> None:
@@ -129,27 +142,37 @@ async def over_a_socket(arriving: list[bytes], end: str, asks_head: bool) -> Tol
             await visit.request()
             await visit.say(ok(b"the own"))
 
-    told = Told()
-    async with origin(play) as place:
-        async with upstream(place, pool={"max_connections": 1}) as up:
-            try:
-                told = await told_of(await up(call("HEAD" if asks_head else "GET")), patient=True)
-            except UpstreamError as error:
-                told = Told(ERROR, error.code)
-            assert await body_of(await up(call())) == b"the own"
-            told.kept = len(place.visits) == 1
+    async with (
+        origin(play, context=context) as place,
+        upstream(place, pool={"max_connections": 1}, tls=tls) as up,
+    ):
+        try:
+            told = await told_of(await up(call("HEAD" if asks_head else "GET")), patient=True)
+        except UpstreamError as error:
+            told = Told(ERROR, error.code)
+        assert await body_of(await up(call())) == b"the own"
+        told.kept = len(place.visits) == 1
     return told
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)
-@given(answers(), st.booleans(), st.data())
-def test_the_same_over_real_sockets(
-    runner: asyncio.Runner, written: Written, sound: bool, data: st.DataObject
+@given(written=answers(), sound=st.booleans(), secure=st.booleans(), data=st.data())
+def test_the_same_over_real_sockets_with_tls_and_without(
+    runner: asyncio.Runner,
+    secured: tuple[ssl.SSLContext, dict[str, str]],
+    written: Written,
+    *,
+    sound: bool,
+    secure: bool,
+    data: st.DataObject,
 ) -> None:
     answer = written.data if sound else data.draw(spoilt(written.data))
     reading = read(answer, asks_head=written.asks_head)
-    end = STAYS if reading.state == WHOLE else ENDS  # what lacks an end gets it: deadlines are tried elsewhere
-    told = runner.run(over_a_socket(data.draw(pieces(answer)), end, written.asks_head))
+    end = (
+        STAYS if reading.state == WHOLE else ENDS
+    )  # what lacks an end gets it: deadlines are tried elsewhere
+    context, tls = secured if secure else (None, {})
+    told = runner.run(over_a_socket(data.draw(pieces(answer)), end, written.asks_head, context, tls))
     assert objection(answer, told, end=end, asks_head=written.asks_head) == ""
 
 

@@ -1,4 +1,4 @@
-"""The real connection and the real pool over a wire in memory: pieces of an answer in, what the caller gets out.
+"""The real connection and pool over a wire in memory: pieces of an answer in, what the caller gets out.
 
 No loop turns between the pieces, so ten thousand conversations take seconds, and each can be repeated.
 """
@@ -140,7 +140,9 @@ async def _told(waiter: asyncio.Future[Response]) -> Told:
 async def told_of(response: Response, *, patient: bool = False) -> Told:
     """What an answer says, as far as it is there; to the end of its body where `patient`."""
     told = Told(ANSWER, status=response.status, length=response.header(b"content-length"), state=WHOLE)
-    told.fields = [(name, value.rstrip(b" \t")) for name, value in response.headers if name != b"content-length"]
+    told.fields = [
+        (name, value.rstrip(b" \t")) for name, value in response.headers if name != b"content-length"
+    ]
     if not isinstance(response.body, Stream):
         told.body = response.body
         return told
@@ -183,7 +185,11 @@ def objection(data: bytes, told: Told, *, end: str = STAYS, asks_head: bool = Fa
         return f"the code is {told.code}"
     if told.state == OPEN and (end != STAYS or (reading.state == SHORT and told.body != reading.body)):
         return f"its body hangs, or lacks what came: {told.body!r} for {reading}"
-    return f"a whole answer is not told as one: {told}" if reading.state == WHOLE and not reading.doubtful else ""
+    return (
+        f"a whole answer is not told as one: {told}"
+        if reading.state == WHOLE and not reading.doubtful
+        else ""
+    )
 
 
 def _objection_to_error(data: bytes, told: Told, reading: Reading) -> str:
