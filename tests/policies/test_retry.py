@@ -48,7 +48,7 @@ async def test_what_is_idempotent_is_tried_again(method: str) -> None:
 
 
 async def test_the_upstreams_own_second_tries_are_paid_from_the_budget() -> None:
-    """Each call is sent again at once, on a new connection: after that the budget has nothing left to give."""
+    """Each call is sent again at once, on a new connection: soon the budget has nothing left to give."""
 
     def reconnected(exchange: Exchange) -> Response:
         for error in ("stale", ""):

@@ -100,7 +100,13 @@ def _sweep(numbers: Iterator[int], random: Random) -> Iterator[Plan]:
 
 def _any(number: int, random: Random) -> Plan:
     size = random.choice((0, 1, 5, random.randrange(300), random.randrange(LARGEST_BYTES)))
-    plan = Plan(number, random.choice(("", "length", "chunks")), size, random.random() < 0.5, pieces=random.choice((1, 1, 3)))
+    plan = Plan(
+        number,
+        random.choice(("", "length", "chunks")),
+        size,
+        random.random() < 0.5,
+        pieces=random.choice((1, 1, 3)),
+    )
     breaks = random.choice(("", "", "", "request", "answer", "said", "origin"))
     # Once an origin has said all, the connection is idle: who ends it then breaks off somebody else's call.
     longest = len(plan.request if breaks == "request" else plan.answer) + (breaks != "origin")

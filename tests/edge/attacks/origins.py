@@ -79,7 +79,9 @@ def _lengths() -> Iterator[Misdeed]:
         name="Connection: keep-alive, close", says=sized(b"hello", b"Connection: keep-alive, close")
     )
     yield hello._replace(name="nothing wrong", says=HELLO, reused=True)
-    yield hello._replace(name="space around the length", says=head(b"content-length: \t5 ") + b"hello", reused=True)
+    yield hello._replace(
+        name="space around the length", says=head(b"content-length: \t5 ") + b"hello", reused=True
+    )
     yield hello._replace(
         name="nothing wrong, in chunks", says=head(CHUNKED[:-2]) + b"5\r\nhello\r\n0\r\n\r\n", reused=True
     )
@@ -206,7 +208,9 @@ def _heads() -> Iterator[Misdeed]:
     yield Misdeed("a TLS record", b"\x15\x03\x01\x00\x02\x02\x16", then="ends")
     yield Misdeed("a head without end", LINE, over_and_over=b"x-a: a\r\n" * 10)
     yield Misdeed("a status line without end", LINE[:-2], over_and_over=b"O" * 1000)
-    yield Misdeed("interim answers without end", b"", over_and_over=head(line=b"HTTP/1.1 100 Continue\r\n") * 50)
+    yield Misdeed(
+        "interim answers without end", b"", over_and_over=head(line=b"HTTP/1.1 100 Continue\r\n") * 50
+    )
     yield Misdeed("an interim answer, and the end", head(line=b"HTTP/1.1 100 Continue\r\n"), then="ends")
     hello = Misdeed("", b"", status=200, body=b"hello", reused=True)
     for line in (b"HTTP/1.1 100 Continue\r\n", b"HTTP/1.1 103 Early Hints\r\nx-planted: poison\r\n",
@@ -217,7 +221,11 @@ def _heads() -> Iterator[Misdeed]:
         name="fields for the next hop only",
         says=sized(b"hello", b"x-planted: poison", b"connection: x-planted, keep-alive", b"upgrade: poison"),
     )
-    for name, says in (("nothing", b""), ("half a status line", b"HTTP/1.1 2"), ("half a head", LINE + b"x-a")):
+    for name, says in (
+        ("nothing", b""),
+        ("half a status line", b"HTTP/1.1 2"),
+        ("half a head", LINE + b"x-a"),
+    ):
         code = "UPSTREAM_INVALID" if says else "UPSTREAM_UNREACHABLE"
         yield Misdeed(f"{name}, and the end", says, then="ends", code=code)
         yield Misdeed(f"{name}, and a reset", says, then="resets", code=code)
@@ -292,8 +300,4 @@ def _silence() -> Iterator[Misdeed]:
     yield cut._replace(name="chunks that drip", says=head(CHUNKED[:-2]), over_and_over=b"1\r\nx\r\n")
 
 
-CASES = [
-    case
-    for kind in (_lengths, _chunks, _heads, _bodiless, _left_over, _silence)
-    for case in kind()
-]
+CASES = [case for kind in (_lengths, _chunks, _heads, _bodiless, _left_over, _silence) for case in kind()]

@@ -1,4 +1,4 @@
-"""Family 24: callers leave at every stage of a call; its connection ends, its place is free, no breaker moved.
+"""Family 24: callers leave at any stage of a call; its connection ends, its place is free, no breaker moves.
 
 There is one connection to the origin, one place under the limit, and a breaker that opens at the second
 failure: whatever one caller who left keeps is missed by the next.
@@ -27,9 +27,9 @@ CONFIG = """
         pool: {{max_connections: 1}}
       other: {{targets: [{{url: "http://127.0.0.1:{port}"}}]}}
     routes:
-      - {{name: calls, match: {{methods: [GET, POST], path: /calls/*}}, upstream: origin, policies: [guarded]}}
-      - {{name: bare, match: {{methods: [GET, POST], path: /bare/*}}, upstream: origin}}
-      - {{name: other, match: {{methods: [GET, POST], path: /other/*}}, upstream: other, policies: [guarded]}}
+      - {{name: calls, match: {{path: /calls/*, {methods}}}, upstream: origin, policies: [guarded]}}
+      - {{name: bare, match: {{path: /bare/*, {methods}}}, upstream: origin}}
+      - {{name: other, match: {{path: /other/*, {methods}}}, upstream: other, policies: [guarded]}}
 """
 GUARDED = """
     - concurrency: {max: 1, queue: 8, wait: 10s}
@@ -95,7 +95,8 @@ def origin() -> Iterator[HostileOrigin]:
 
 @pytest.fixture(scope="module")
 def edge(origin: HostileOrigin) -> Iterator[Gateway]:
-    with gateway(CONFIG.format(port=origin.port), {"guarded": GUARDED}) as running:
+    config = CONFIG.format(port=origin.port, methods="methods: [GET, POST]")
+    with gateway(config, {"guarded": GUARDED}) as running:
         yield running
 
 
@@ -145,26 +146,26 @@ def ask_for_its_own(edge: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "callers", "metric", "labels"),
+    ("path", "callers", "waiting"),
     [
-        (b"/calls", 5, "gateway_concurrency_waiting", {"owner": "calls"}),
-        (b"/bare", 1, "gateway_upstream_connections", {"upstream": "origin", "state": "waiting"}),
+        (b"/calls", 5, {"name": "gateway_concurrency_waiting", "owner": "calls"}),
+        (b"/bare", 1, {"name": "gateway_upstream_connections", "upstream": "origin", "state": "waiting"}),
     ],
     ids=["the line for a place", "the line for a connection"],
 )
 def test_who_leaves_a_line_is_not_waited_for(
-    path: bytes, callers: int, metric: str, labels: dict[str, str], edge: Gateway, origin: HostileOrigin
+    path: bytes, callers: int, waiting: dict[str, str], edge: Gateway, origin: HostileOrigin
 ) -> None:
     target = path + b"/bad/in-line"
     with Caller(edge.port) as first:
         start(first, Stage(""), origin)
-        waiting = [Caller(edge.port) for _ in range(callers)]
-        for caller in waiting:
+        line = [Caller(edge.port) for _ in range(callers)]
+        for caller in line:
             caller.ask(target)
-        eventually(lambda: edge.metric(metric, **labels) == callers)
-        for caller in waiting:
+        eventually(lambda: edge.metric(**waiting) == callers)
+        for caller in line:
             caller.leave(reset=True)
-        eventually(lambda: edge.metric(metric, **labels) == 0)
+        eventually(lambda: edge.metric(**waiting) == 0)
         first.leave()
     ask_for_its_own(edge)
     assert origin.count(target) == 0

@@ -87,9 +87,7 @@ def edge(origin: HostileOrigin) -> Iterator[Gateway]:
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.family}-{case.name}" for case in CASES])
 def test_misdeed(case: Misdeed, edge: Gateway, origin: HostileOrigin) -> None:
     upstream = b"/impatient" if case.slow else b"/patient"
-    bad, *others = (
-        upstream + path + uuid.uuid4().hex.encode() for path in (b"/bad/", b"/good/", b"/good/")
-    )
+    bad, *others = (upstream + path + uuid.uuid4().hex.encode() for path in (b"/bad/", b"/good/", b"/good/"))
     cues = Cues()
     origin.play = partial(cues.play, case)
     with Caller(edge.port) as caller:

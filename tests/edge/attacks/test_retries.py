@@ -1,4 +1,4 @@
-"""Family 32: an origin that fails everything is not asked much more often; what may not be repeated is not."""
+"""Family 32: an origin that fails everything is hardly asked more often; what may not be repeated is not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ ROUTE = """
   - name: "{name}"
     match: {{methods: [GET, POST, PUT, PATCH], path: "{path}/*"}}
     upstream: "{name}"
-    policies: [{{retry: {{attempts: 3, backoff: {{base: 1ms, max: 2ms}}{more}}}}}, {{timeout: {{total: 20s}}}}]"""
+    policies:
+      - retry: {{attempts: 3, backoff: {{base: 1ms, max: 2ms}}{more}}}
+      - timeout: {{total: 20s}}"""
 
 
 def path_of(failure: str, policy: str) -> str:
@@ -111,13 +113,14 @@ def call(
 def test_an_origin_that_fails_everything_is_hardly_asked_more_often(
     failure: str, edge: Gateway, origin: ScriptedOrigin
 ) -> None:
+    """Less than 1.2 times; ten calls more at most while a budget owes for calls that were begun anew."""
     calls, path = 300, path_of(failure, "as it is")
     told, seen = call(edge, origin, [request("GET", path, number) for number in range(calls)], 16)
     assert all(status >= 500 for status, _ in told)
     assert len(seen) == calls
-    assert calls < seen.total() < 1.2 * calls
-    # Three retries at most; where a kept connection ended under one, it was begun anew.
-    assert max(seen.values()) <= (8 if "every second" in failure else 4)
+    begun_anew = "every second" in failure  # where a kept connection ended under a call
+    assert calls < seen.total() < 1.2 * calls + (10 if begun_anew else 0)
+    assert max(seen.values()) <= (8 if begun_anew else 4), "three retries at most"
 
 
 BODIES = (
