@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare docs lock format
+.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare fuzz fuzz-setup docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,16 @@ bench-size: setup ## fails where 10,000 networks or routes cost a call over 10 %
 edge-compare: bench-setup ## the attacks of tests/edge/attacks on us, nginx, HAProxy and Envoy (ARGS=-v tells every failure)
 	@$(BIN)/python -m tests.edge.attacks.compare $(ARGS)
 
+fuzz: fuzz-setup ## hostile answers, guided by coverage, for SECONDS=60 (ARGS=var/fuzz/crash-... tries one input again)
+	@$(BIN)/python -m tests.upstream.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+fuzz-setup: .venv/.fuzz-done
+
+.venv/.fuzz-done: requirements-fuzz.lock .venv/.done
+	@echo "fetching atheris ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 # What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
 DEBIAN := nginx haproxy wrk gcc
 missing = $(foreach name,$(DEBIAN),$(if $(shell PATH="$$PATH:/usr/sbin"; command -v $(name)),,$(name)))
@@ -110,3 +120,4 @@ lock: ## pin dependencies anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements-dev.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock --group bench -o requirements-bench.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock --group fuzz -o requirements-fuzz.lock

@@ -43,6 +43,10 @@ class Budget:
         self.tokens -= 1
         return True
 
+    def charge(self, retries: int) -> None:
+        """Somebody else sent calls again already: later retries pay for that."""
+        self.tokens -= retries
+
     def _rotate(self, now: float) -> None:
         late = now >= self._rotate_at + self.WINDOW_SECONDS
         self._earned, self._earned_before = 0.0, 0.0 if late else self._earned

@@ -31,6 +31,18 @@ def test_a_thousand_failing_calls_see_less_than_their_share_of_retries() -> None
     assert 190 < retries < 200
 
 
+def test_what_others_sent_again_is_paid_by_later_retries() -> None:
+    budget = Budget(0.5, 0.0)
+    budget.charge(12)
+    assert not budget.spend(0.0)
+    for _ in range(27):  # 20 calls pay back what was lent, 6 the debt, and one is not enough for a retry
+        budget.earn(0.0)
+    assert not budget.spend(0.0)
+    for _ in range(2):
+        budget.earn(0.0)
+    assert budget.spend(0.0)
+
+
 def test_no_share_is_no_retry() -> None:
     budget = Budget(0.0, 0.0)
     budget.earn(0.0)

@@ -66,7 +66,7 @@ class Retry:
             return await forward(exchange)
         headers, body, target = exchange.headers[:], exchange.body, exchange.target
         failed: UpstreamError | None = None
-        retries = 0
+        retries = charged = 0
         while True:
             response, error = None, None
             try:
@@ -77,6 +77,10 @@ class Retry:
                 if failed is None:
                     raise
                 raise failed from refusal  # a try was made: "nothing was sent" would be a lie
+            if len(exchange.attempts) > 1:
+                reconnects = _reconnects(exchange)
+                self._budget.charge(reconnects - charged)
+                charged = reconnects
             if response is not None and response.kind != "temporary":
                 return response
             delay = self._delay(exchange, response, error, retries)
@@ -137,6 +141,11 @@ class Retry:
             self._exhausted.add(self._owner)
             return None
         return delay
+
+
+def _reconnects(exchange: Exchange) -> int:
+    """How often the upstream itself sent the call again, because a kept connection ended under it."""
+    return sum(attempt.error == "stale" and attempt.sent is not Sent.NO for attempt in exchange.attempts[:-1])
 
 
 def _as_sent(error: UpstreamError, earlier: UpstreamError | None) -> UpstreamError:

@@ -31,6 +31,7 @@ HOP_BY_HOP = frozenset(
 """RFC 9110 §7.6.1: between two neighbours only."""
 
 _FRAMING = HOP_BY_HOP | {b"content-length"}
+_START = b"HTTP/1."
 _PERSISTENCE = frozenset({b"close", b"keep-alive"})
 
 
@@ -49,8 +50,8 @@ class AnswerReader:
     """
 
     __slots__ = ("_head_bytes", "_interim", "_overhead", "_parser", "_plain", "_problem", "_raw", "_simple",
-                 "_upgrade", "bodiless", "chunks", "complete", "dirty", "fed", "headers", "keep_alive",
-                 "length", "rest", "status", "until_close")  # fmt: skip
+                 "_tail", "_upgrade", "_versed", "bodiless", "chunks", "complete", "dirty", "fed",
+                 "headers", "keep_alive", "length", "rest", "status", "until_close")  # fmt: skip
 
     def __init__(self, plain: PlainAnswers | None = None) -> None:
         self._plain = plain or PlainAnswers()
@@ -85,6 +86,10 @@ class AnswerReader:
         self._interim = False
         self._head_bytes = 0
         self._overhead = 0
+        self._tail = b""
+        """The last bytes before what `feed` is given."""
+        self._versed = False
+        """Its version is known to be one of ours."""
         self._problem = ""
         self._raw: Headers = []
         self.until_close = False
@@ -101,13 +106,15 @@ class AnswerReader:
             self.complete = self.keep_alive = True
             self.fed = len(data)
             return
+        if not self.fed:
+            self._check_start(data)
         self.fed += len(data)
         if self.complete:
             self.dirty = True
             return
         self._simple = False
         assert self._parser is not None
-        before = len(self.chunks)
+        before, headed = len(self.chunks), self.status != 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
@@ -119,9 +126,25 @@ class AnswerReader:
                 self._problem = str(error) or "it is malformed"
         if self._problem and not self.complete:
             raise InvalidAnswerError(self._problem)
+        self._account_for(data, before, headed)
+
+    def _check_start(self, data: bytes) -> None:
+        # llhttp also takes HTTP/0.9 and 2.0, RTSP and ICE, and empty lines before them.
+        if data.startswith(_START):
+            self._versed = True
+        elif not _START.startswith(data):
+            self.fed = len(data)
+            raise InvalidAnswerError("it does not begin like one")
+
+    def _account_for(self, data: bytes, before: int, headed: bool) -> None:
+        """The parser has read `data`; `before` chunks had come before it, and the head too where `headed`."""
         if self.bodiless and self.status:
             self._end_without_body(data)
-        elif not self.complete:
+        elif self.complete:
+            if self.keep_alive and not self.dirty and self.status != 101:
+                self.dirty = not self._ends_with(data, before, headed)
+        else:
+            self._tail = data[-4:] if len(data) > 3 else (self._tail + data)[-4:]
             self._overhead = self._overhead + len(data) if len(self.chunks) == before else 0
             if self._overhead > HEAD_LIMIT:
                 raise InvalidAnswerError(f"more than {HEAD_LIMIT} bytes of head or framing came without end")
@@ -139,15 +162,34 @@ class AnswerReader:
         # closed for a Proxy-Connection that we ignore, so it is replaced. Anything but the head's last bytes
         # at the end of what arrived makes it dirty.
         self.complete = True
-        if self.chunks or not data.endswith(b"\r\n\r\n"):
+        if self.chunks or not self._ends_a_section(data):
             self.dirty = True
             self.chunks = []
         self._parser = None
 
+    def _ends_with(self, data: bytes, before: int, headed: bool) -> bool:
+        """Is the answer's last byte the last that arrived? llhttp takes empty lines behind it in silence."""
+        head = data
+        if self.length is not None:
+            size = len(self.chunks[-1]) if len(self.chunks) > before else 0
+            if headed:
+                return size == len(data)
+            if size:
+                if not data.endswith(self.chunks[-1]):
+                    return False
+                head = data[:-size]
+        return self._ends_a_section(head)
+
+    def _ends_a_section(self, data: bytes) -> bool:
+        """One empty line, and no second one: so ends a head, and a trailer."""
+        if len(data) < 5:
+            data = self._tail + data
+        return data.endswith(b"\r\n\r\n") and data[-5:-4] not in (b"\r", b"\n")
+
     # What httptools calls.
 
     def on_message_begin(self) -> None:
-        if self.complete:
+        if self.status:  # another answer, behind one that ended with its head perhaps
             self.dirty = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -160,11 +202,13 @@ class AnswerReader:
             raise InvalidAnswerError
 
     def on_headers_complete(self) -> None:
-        if self.complete:
+        if self.status:
             return
         parser = self._parser
         assert parser is not None
         status = parser.get_status_code()
+        if not self._versed and parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse("it is not HTTP/1.1 or 1.0")
         if 200 <= status <= 599:
             if self._upgrade and status < 300:
                 self._refuse("it does not switch protocols, as it was asked to")
@@ -194,9 +238,10 @@ class AnswerReader:
             if name not in dropped:
                 headers.append(item)
             elif name == b"content-length":
-                if self.length is not None or not value.isdigit():
+                length = value.rstrip(b" \t")  # RFC 9112 §5: no part of the value
+                if self.length is not None or not length.isdigit():
                     self._refuse("it has no single content-length")
-                self.length = value
+                self.length = length
             elif name == b"transfer-encoding":
                 codings += 1
                 if value.lower() != b"chunked":
@@ -241,10 +286,12 @@ class AnswerReader:
         if self.complete:
             return
         if self._interim:
-            self._interim = False
+            self._interim = self._versed = False
             self._raw = []
             return
         if not self.bodiless:
             assert self._parser is not None
             self.complete = True
             self.keep_alive = self._parser.should_keep_alive()
+        elif self.length is None and self.status not in (204, 304):
+            self.dirty = True  # chunks behind an answer to HEAD, if only the last one

@@ -19,6 +19,7 @@ from gateway.upstream.control import HttpxControlClient
 from gateway.upstream.health import Health, Prober
 from gateway.upstream.http1 import Http1Sender
 from gateway.upstream.http2 import Http2Sender
+from gateway.upstream.reconnects import Reconnects
 from gateway.upstream.settings import TargetConfig, UpstreamConfig
 from gateway.upstream.tls import make_context
 
@@ -89,6 +90,7 @@ class Upstream:
         self._seconds = metrics.histogram(
             "gateway_upstream_seconds", "From the start of a try to the head of its answer", ("upstream",)
         ).durations((name,))
+        self._reconnects = Reconnects()
         self._watch(metrics)
         self._own_control: HttpxControlClient | None = None
         self._control = control
@@ -130,7 +132,7 @@ class Upstream:
                 self._failed(target, attempt, error)
                 # A kept connection that was closed under the call says nothing about the target. One more
                 # try, on a new connection, where repeating is harmless and the body is still at hand.
-                if fresh or not _worth_another(error, exchange):
+                if fresh or not _worth_another(error, exchange) or not self._may_reconnect(target, attempt):
                     raise
                 fresh = True
                 continue
@@ -142,6 +144,13 @@ class Upstream:
             self._attempts.add(target.answered[attempt.status // 100])
             self._seconds.observe((attempt.head_ns - attempt.started_ns) * 1e-9)
             return response
+
+    def _may_reconnect(self, target: Target, attempt: Attempt) -> bool:
+        if attempt.sent is Sent.NO:
+            return True  # the upstream has not seen it
+        known = self._attempts.values
+        answered = sum(known.get(labels, 0.0) for labels in target.answered.values())
+        return self._reconnects.allow(asyncio.get_running_loop().time(), answered)
 
     def _choose(self, exchange: Exchange) -> Target:
         admit = exchange.admit_target

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gateway.chain import chain
 from gateway.errors import Native, Refused, Sent, UpstreamError
-from gateway.exchange import Exchange, Outcome, Response
+from gateway.exchange import Attempt, Exchange, Outcome, Response
 from gateway.policies.retry import Backoff, RetryConfig, TransactionId
 from gateway.services import FakeClock, RouteFacts, Services
 from gateway.stream import Stream
@@ -45,6 +45,24 @@ async def test_what_is_idempotent_is_tried_again(method: str) -> None:
     assert upstream.calls == 3
     assert exchange.attributes == {"retry.count": 2}
     assert exchange.decisions == [("retry", "retried", "1: timeout"), ("retry", "retried", "2: temporary")]
+
+
+async def test_the_upstreams_own_second_tries_are_paid_from_the_budget() -> None:
+    """Each call is sent again at once, on a new connection: soon the budget has nothing left to give."""
+
+    def reconnected(exchange: Exchange) -> Response:
+        for error in ("stale", ""):
+            attempt = Attempt("http://127.0.0.1:1", "1", 1)
+            attempt.error, attempt.sent = error, Sent.UNKNOWN
+            exchange.attempts.append(attempt)
+        return Response(503)
+
+    services = make_services()
+    retry = config().build(services)
+    upstream = Upstream(*[reconnected] * 1000)
+    for _ in range(100):
+        await retry(make_exchange(), upstream)
+    assert upstream.calls <= 104, "ten were lent, and a call that is retried twice takes five"
 
 
 async def test_it_gives_up_after_so_many_retries() -> None:

@@ -125,6 +125,55 @@ def test_bytes_behind_an_answer_make_it_dirty(more: bytes, connection: bytes) ->
         assert (reader.status, body(reader), reader.complete, reader.dirty) == (200, b"hello", True, True)
 
 
+@pytest.mark.parametrize("more", [b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n"])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        b"HTTP/1.1 200 OK\r\nx-a: \xff\r\ncontent-length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nx-a: \xff\r\ncontent-length: 2\r\n\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx-a: \xff\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-trailer:\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_empty_lines_behind_an_answer_make_it_dirty_wherever_it_is_cut(whole: bytes, more: bytes) -> None:
+    for cut in range(len(whole + more)):
+        for size in (1, 2, 3, 100):
+            data = whole + more
+            pieces = [piece for piece in (data[:cut], data[cut : cut + size], data[cut + size :]) if piece]
+            assert read(*pieces).dirty
+            pieces = [piece for piece in (whole[:cut], whole[cut : cut + size], whole[cut + size :]) if piece]
+            reader = read(*pieces)
+            assert (reader.complete, reader.dirty, reader.keep_alive) == (True, False, True)
+
+
+def test_space_around_a_length_is_no_part_of_it() -> None:
+    reader = read(b"HTTP/1.1 200 OK\r\ncontent-length: \t 5 \t\r\n\r\nhello")
+    assert (reader.length, body(reader), reader.complete, reader.dirty) == (b"5", b"hello", True, False)
+
+
+@pytest.mark.parametrize(("status", "head"), [(204, False), (304, False), (200, True)])
+@pytest.mark.parametrize("framing", [b"", b"content-length: 0\r\n", b"transfer-encoding: chunked\r\n"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"HTTP/1.1 503 Poison\r\nx-planted: 1\r\ncontent-length: 6\r\n\r\npoison",
+        b"HTTP/1.1 204 Poison\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"0\r\n\r\n",
+        b"6\r\npoison\r\n0\r\n\r\n",
+    ],
+)
+def test_an_answer_behind_one_without_a_body_is_no_part_of_it(
+    status: int, head: bool, framing: bytes, more: bytes
+) -> None:
+    whole = b"HTTP/1.1 %d X\r\nx-a: 1\r\n%b\r\n" % (status, framing)
+    reader = read(whole + more, head=head)
+    assert (reader.status, reader.headers) == (status, [(b"x-a", b"1")])
+    assert (reader.complete, reader.dirty, reader.chunks) == (True, True, [])
+
+
 def test_interim_answers_are_skipped() -> None:
     reader = read(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
@@ -194,6 +243,14 @@ def test_trailers_never_become_headers() -> None:
         b"HTTP/1.1 200 OK\r\n: a\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nx-a : a\r\n\r\n",
         b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"http/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"ICE/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
         b"\x16\x03\x01\x02\x00",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 
 import pytest
 import trustme
 import uvloop
 
+from gateway.errors import UpstreamError
 from gateway.stream import Stream
 from gateway.upstream.connection import Connection
 from gateway.upstream.secure import ReadBuffer, SecureConnection
@@ -98,6 +101,36 @@ def test_a_slow_reader_gets_everything(authority: trustme.CA, context: ssl.SSLCo
             assert b"".join(parts) == b"".join(bytes([number]) * 64 * KIB for number in range(64))
 
     on_both_loops(conversation)
+
+
+async def test_a_body_whose_end_anybody_could_have_made_is_cut(
+    authority: trustme.CA, context: ssl.SSLContext
+) -> None:
+    """Where the connection's end is the body's, only TLS's own close says that it is (RFC 9112 §9.8)."""
+    answer = b"HTTP/1.1 200 OK\r\n\r\nhello"
+
+    async def clean(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(answer)
+
+    async def forged(visit: Visit) -> None:
+        await clean(visit)
+        with socket.socket(fileno=os.dup(visit.writer.get_extra_info("socket").fileno())) as wire:
+            wire.shutdown(socket.SHUT_WR)
+        await visit.until_closed()
+
+    for play in (clean, forged):
+        async with (
+            origin(play, context=context) as place,
+            upstream(place, tls={"ca": pem(authority.cert_pem)}) as up,
+        ):
+            response = await up(call())
+            if play is clean:
+                assert await body_of(response) == b"hello"
+            else:
+                with pytest.raises(UpstreamError) as caught:
+                    await body_of(response)
+                assert caught.value.reason == "truncated"
 
 
 async def test_there_is_always_room_for_one_byte_more() -> None:

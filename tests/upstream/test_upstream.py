@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -184,6 +185,20 @@ async def test_only_one_replacement_per_call() -> None:
         with pytest.raises(UpstreamError):
             await up(exchange)
         assert [a.error for a in exchange.attempts] == ["", "stale", "", "stale"]
+
+
+async def test_replacements_are_few_where_every_connection_is_dropped_at_its_second_call() -> None:
+    calls = 300
+    async with origin(close_after_one) as place, upstream(place) as up:
+        failed = 0
+        for _ in range(calls):
+            exchange = call()
+            with contextlib.suppress(UpstreamError):
+                await up(exchange)
+            failed += exchange.attempts[-1].error == "stale"
+        sent_again = len(place.heads) - calls
+        assert 10 <= sent_again < 0.2 * calls
+        assert failed <= calls / 2
 
 
 async def test_nobody_listens() -> None:
