@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare fuzz fuzz-setup docs lock format
+.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare fuzz fuzz-setup audit-dependencies docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -112,6 +112,14 @@ check: setup ## lint, format, types, import contracts, policies covered by their
 docs: setup ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.docs.generate
 
+audit-dependencies: .venv/.audit-done ## known vulnerabilities in all that the locks pin (asks PyPI's advisories)
+	@$(BIN)/python -m tests.supply_chain $(ARGS)
+
+.venv/.audit-done: requirements-audit.lock .venv/.done
+	@$(PYTHON) -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	@touch $@
+
 format: setup ## let ruff put everything in form
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
@@ -121,3 +129,4 @@ lock: ## pin dependencies anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock --group bench -o requirements-bench.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements-dev.lock --group fuzz -o requirements-fuzz.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group audit -o requirements-audit.lock

@@ -62,6 +62,7 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
                 Proxy(generation, recorder, auditor),
                 trusted_proxies=config.server.trusted_proxies,
                 sampling=sampling(config.telemetry.traces.sample, environ),
+                certificate_header=config.server.client_certificate_header or "",
             )
             try:
                 yield

@@ -123,7 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say what is wrong with a configuration, offline")
     _add_config(check)
     check.add_argument("--json", action="store_true", help="JSON instead of text")
-    check.add_argument("--strict", action="store_true", help="warnings fail too")
+    check.add_argument("--strict", action="store_true", help="warnings fail too; notes never do")
     check.set_defaults(run=run_check)
 
     explain = commands.add_parser("explain", help="what would happen to a call, touching no live state")
@@ -224,14 +224,15 @@ def run_serve(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     """`gateway check`."""
-    from gateway.config import check, render_findings
+    from gateway.config import examine, render_findings
 
-    findings = check(args.config, os.environ)
+    config, findings = examine(args.config, os.environ)
+    told = [*findings, *(config.notes if config is not None else ())]
     errors = sum(finding.severity == "error" for finding in findings)
     if args.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2, default=str))
+        print(json.dumps([asdict(finding) for finding in told], indent=2, default=str))
     else:
-        print(render_findings(findings, color=sys.stdout.isatty()), end="")
+        print(render_findings(told, color=sys.stdout.isatty()), end="")
         warnings = len(findings) - errors
         if not errors:
             but = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
@@ -270,6 +271,7 @@ def run_explain(args: argparse.Namespace) -> int:
         exchange = explainable(
             args.method, args.path, headers, client=args.client, https=args.https,
             limits=EdgeLimits.of(config.server), trusted_proxies=config.server.trusted_proxies,
+            certificate_header=config.server.client_certificate_header or "",
         )  # fmt: skip
     except Refused as refusal:
         meant = args.method.upper()

@@ -105,6 +105,7 @@ class Refused(GatewayError):  # noqa: N818 - a refusal is no error
         *,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
@@ -113,6 +114,8 @@ class Refused(GatewayError):  # noqa: N818 - a refusal is no error
         """Extra answer headers, lower-case names: `allow`, `www-authenticate`, `ratelimit`."""
         self.retry_after = retry_after
         """Seconds; answered as `Retry-After`, rounded up."""
+        self.status = status
+        """Answered instead of the code's own: 308 where `headers` say where to ask."""
 
 
 class UpstreamError(GatewayError):

@@ -130,7 +130,7 @@ class Exchange:
         self.peer = peer
         """The socket's other end: the client, or the proxy in front."""
         self.peer_certificate: bytes | None = None
-        """DER of the client's certificate, where TLS ended here and it gave one."""
+        """DER of the client's certificate, where it gave one: here, or to a trusted proxy that tells it."""
         self.received_ns = received_ns
         self.upgrade = False
         """The caller asks for WebSocket."""

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.config import Config
 from gateway.errors import CODES, Refused, Sent, UpstreamError
 from gateway.exchange import Exchange
+from gateway.https import hsts, https_only
 from gateway.routing import Router
 from gateway.services import Answer, RouteFacts, Services
 from gateway.stores import Stores
@@ -50,6 +51,8 @@ class Explanation:
     consumer: str = ""
     refused: str = ""
     """The code of the first refusal; empty where the call would be forwarded."""
+    redirect: str = ""
+    """Where the caller would be sent instead of being told of the refusal."""
 
 
 async def explain(config: Config, exchange: Exchange) -> Explanation:
@@ -70,7 +73,15 @@ async def explain(config: Config, exchange: Exchange) -> Explanation:
     told.why = router.why(exchange.method, exchange.path, exchange.authority)
     if route.require_tls and exchange.scheme != "https":
         told.refused = "HTTPS_REQUIRED"
-        told.why.append("but it takes HTTPS only")
+        port = config.server.https_port
+        plain = https_only(exchange, route.name, redirect=route.redirect, port=port)
+        told.redirect = next((value.decode() for name, value in plain.headers if name == b"location"), "")
+        there = ", and sends GET and HEAD there" if route.redirect else ""
+        told.why.append(f"but it takes HTTPS only{there}")
+    elif route.require_tls and config.server.hsts is not None:
+        strict = config.server.hsts
+        value = hsts(strict.max_age, include_subdomains=strict.include_subdomains).decode()
+        told.why.append(f"its answers bear Strict-Transport-Security: {value}")
     services = Services(control=NoControl(), stores=Stores(), consumers=config.callers)
     mine = replace(services, route=RouteFacts(route.name, route.upstream, route.provider, route.stream))
     for policy, where in zip(route.policies, route.marks, strict=True):
@@ -116,7 +127,9 @@ def render(told: Explanation) -> str:
         lines.append(f"     {mark} {reached}{step.decides}{code}")
         stopped = stopped or (bool(step.refuses) and step.mode == "enforce")
     lines.append("")
-    if told.refused:
+    if told.redirect:
+        lines.append(f"The caller would be redirected (308) to {told.redirect}. Nothing would be sent.")
+    elif told.refused:
         meaning = CODES[told.refused]
         lines.append(
             f"The caller would get {meaning.status} {told.refused}: {meaning.title}. Nothing would be sent."

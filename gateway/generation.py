@@ -14,6 +14,7 @@ from gateway.chain import chain
 from gateway.config import Config
 from gateway.edge.limits import EdgeLimits
 from gateway.exchange import Exchange
+from gateway.https import hsts, with_hsts
 from gateway.metrics import Metrics
 from gateway.record import RouteEntry
 from gateway.recorder import Recorder
@@ -21,6 +22,7 @@ from gateway.routing import Router
 from gateway.services import Clock, ControlClient, RouteFacts, Services, State
 from gateway.stores import Stores
 from gateway.upstream import Upstream
+from gateway.upstream.tls import digest
 
 log = logging.getLogger("gateway")
 
@@ -83,11 +85,15 @@ class Generation:
             record_background=world.record_background,
         )
         self.router = Router(config)
+        told = config.server.hsts
+        strict = hsts(told.max_age, include_subdomains=told.include_subdomains) if told is not None else b""
         for route in self.router.routes:
             facts = RouteFacts(route.name, route.upstream, route.provider, route.stream)
             mine = replace(services, route=facts)
             policies = [(policy, policy.build(mine)) for policy in route.policies if policy.mode != "off"]
             route.forward = chain(policies, self.upstreams[route.upstream])
+            if strict and route.require_tls:
+                route.forward = with_hsts(route.forward, strict)
             names = tuple(policy.name for policy, _ in policies)
             secrets = tuple(
                 sorted({name for policy in route.policies for name in policy.secret_parameters()})
@@ -98,7 +104,7 @@ class Generation:
     def _upstream(self, name: str) -> Upstream:
         config = self.config.upstreams[name]
         return self.world.state.keep(
-            ("upstream", name, config),
+            ("upstream", name, config, digest(config.tls)),
             lambda: Upstream(name, config, metrics=self.world.metrics, control=self.world.control),
         )
 

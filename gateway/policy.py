@@ -54,6 +54,10 @@ class PolicyConfig(BaseModel):
         """Query parameters that carry credentials by this policy's configuration, decoded: never recorded."""
         return frozenset()
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files it reads itself: where one changes, the configuration does."""
+        return ()
+
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         """For `gateway explain`: what it would decide, in a sentence, touching no live state.
 

@@ -71,6 +71,7 @@ def problem_of(exchange: Exchange, error: BaseException) -> Response:
             retryable=CODES[error.code].temporary,
             headers=error.headers,
             retry_after=error.retry_after,
+            status=error.status,
         )
     if isinstance(error, UpstreamError):
         retryable = error.sent is Sent.NO or exchange.method in _SAFE_METHODS

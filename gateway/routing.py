@@ -32,7 +32,7 @@ class Route:
 
     __slots__ = (
         "_rewrite", "audited", "body_limit", "entry", "forward", "host", "marks", "methods", "name", "names",
-        "path", "policies", "provider", "require_tls", "rewrite", "stream", "upstream", "where",
+        "path", "policies", "provider", "redirect", "require_tls", "rewrite", "stream", "upstream", "where",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +47,7 @@ class Route:
         rewrite: str | None = None,
         body_limit: int = 1024 * 1024,
         require_tls: bool = False,
+        redirect: bool = False,
         stream: bool = False,
         policies: Sequence[PolicyConfig] = (),
         marks: Sequence[str] = (),
@@ -69,6 +70,8 @@ class Route:
         self.body_limit = body_limit
         """Bytes."""
         self.require_tls = require_tls
+        self.redirect = redirect
+        """Where it requires TLS: GET and HEAD over plain HTTP are sent on to HTTPS."""
         self.stream = stream
         self.policies = tuple(policies)
         """Outermost first, those that are off included."""
@@ -306,7 +309,8 @@ def _routes(config: Config) -> Iterable[Route]:
             provider=route.provider or "",
             rewrite=route.rewrite,
             body_limit=config.server.limits.body if route.limits.body is None else route.limits.body,
-            require_tls=route.require_tls,
+            require_tls=bool(route.require_tls),
+            redirect=route.require_tls == "redirect",
             stream=route.stream,
             policies=[policy.config for policy in placed],
             marks=[policy.where for policy in placed],

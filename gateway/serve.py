@@ -66,9 +66,15 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def cannot_listen(host: str, port: int, error: Exception, *, option: str = "") -> str:
-    """Why an address cannot be listened on, and what to do. `option` is `admin-` for the admin port's."""
+def cannot_listen(host: str, port: int, error: Exception, *, option: str = "", port_key: str = "") -> str:
+    """Why an address cannot be listened on, and what to do.
+
+    `option` is `admin-` for the admin port's; `port_key` is the setting where the port is not an option's.
+    """
     where, anywhere = _authority(host, port), f"say --{option}host with an address of this machine"
+    free, another = f"Say --{option}port 0", f"say --{option}port with another one"
+    if port_key:
+        free, another = f"Set {port_key} to 0", f"set {port_key} to another one"
     number = error.errno or 0 if isinstance(error, OSError) else 0
     # `create_server` makes a plain OSError of the resolver's own, and leaves its negative numbers.
     if number < 0 or isinstance(error, UnicodeError):
@@ -78,9 +84,9 @@ def cannot_listen(host: str, port: int, error: Exception, *, option: str = "") -
         every = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - advice, not an address that is taken
         return f"{told}; {anywhere}, or {every} for all of them"
     if number == errno.EADDRINUSE:
-        return f"{told}. Is another gateway running? Say --{option}port 0 for a free port, or another one"
+        return f"{told}. Is another gateway running? {free} for a free port, or another one"
     if number == errno.EACCES:
-        return f"{told}; ports below 1024 are for root: say --{option}port with another one"
+        return f"{told}; ports below 1024 are for root: {another}"
     return f"{told}; say another --{option}host or --{option}port"
 
 
@@ -93,6 +99,14 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
         supervisor.abandon()
         print(cannot_listen(host, args.port, error), file=sys.stderr)
         return 2
+    plain_port = config.server.tls.plain_port if config.server.tls is not None else None
+    if plain_port is not None:
+        try:
+            plain_port = supervisor.listen(host, plain_port)
+        except (OSError, UnicodeError) as error:
+            supervisor.abandon()
+            print(cannot_listen(host, plain_port, error, port_key="server.tls.plain_port"), file=sys.stderr)
+            return 2
     try:
         family = socket.AF_INET6 if ":" in args.admin_host else socket.AF_INET
         admin_socket = socket.create_server((args.admin_host, args.admin_port), family=family)
@@ -117,8 +131,9 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
         return 2
     scheme = "https" if config.server.tls else "http"
     calls, asked = _authority(host, port), _authority(args.admin_host, admin_port)
+    plain = "" if plain_port is None else f" and http://{_authority(host, plain_port)}"
     print(
-        f"gateway serves {len(config.routes)} routes on {scheme}://{calls} with {args.workers} worker"
+        f"gateway serves {len(config.routes)} routes on {scheme}://{calls}{plain} with {args.workers} worker"
         f"{'s' if args.workers > 1 else ''}; admin on http://{asked}",
         flush=True,
     )

@@ -68,7 +68,10 @@ class Supervisor:
     # Starting and stopping.
 
     def listen(self, host: str, port: int) -> int:
-        """Open the listening socket all workers share; returns its port. Raises `OSError`."""
+        """Open a listening socket that all workers share; returns its port. Raises `OSError`.
+
+        The first one is the gateway's own; on a second one workers speak plain HTTP, TLS or not.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=4096)
         listener.setblocking(False)
@@ -297,7 +300,7 @@ class Supervisor:
                 self.last_reload_error = ""
                 log.info("reload: nothing changed")
                 self._reloads.add(("unchanged",))
-                await self._renew_certificate()
+                await self._renew_certificates()
                 return []
             number = self.generation + 1
             workers = [worker for worker in self.workers.values() if worker.ready]
@@ -326,14 +329,14 @@ class Supervisor:
             self._reloads.add(("ok",))
             self.last_reload_error = ""
             log.info("generation %d serves: %s", number, "; ".join(changes) or "no route changed")
-            await self._renew_certificate()
+            await self._renew_certificates()
             return changes
 
-    async def _renew_certificate(self) -> None:
-        """Have the files of `server.tls` read again: a renewed certificate comes under the old name."""
+    async def _renew_certificates(self) -> None:
+        """Have the files of `server.tls` read again: renewed certificates come under the old names."""
         if self.config.server.tls is None:
             return
-        answers = await self.tell("reload_certificate", None)
+        answers = await self.tell("renew_certificates", None)
         if errors := [answer for answer in answers if isinstance(answer, RemoteError)]:
             await self._refuse("bad_certificate", f"the certificate in use stays: {errors[0]}", "certificate")
 

@@ -152,9 +152,14 @@ Secret = SecretStr
 _PEM = "-----BEGIN "
 
 
+def is_pem(value: str) -> bool:
+    """Is it PEM text itself, and no path?"""
+    return value.startswith(_PEM)
+
+
 def _locate(value: str, info: ValidationInfo) -> str:
     folder: Path | None = (info.context or {}).get("folder")
-    return value if folder is None or value.startswith(_PEM) else str(folder / value)
+    return value if folder is None or is_pem(value) else str(folder / value)
 
 
 def locate_secret(value: SecretStr, info: ValidationInfo) -> SecretStr:

@@ -91,6 +91,7 @@ class Worker:
             self.server.configure(
                 trusted_proxies=generation.config.server.trusted_proxies,
                 sampling=sampling(generation.config.telemetry.traces.sample, os.environ),
+                certificate_header=generation.config.server.client_certificate_header or "",
             )
         self._forget_garbage()
         return number
@@ -124,9 +125,10 @@ class Worker:
             tls=config.tls_files,
             trusted_proxies=config.server.trusted_proxies,
             sampling=sampling(config.telemetry.traces.sample, os.environ),
+            certificate_header=config.server.client_certificate_header or "",
         )
-        for listener in self.listeners:
-            await self.server.listen(listener)
+        for index, listener in enumerate(self.listeners):  # the second one is `server.tls.plain_port`'s
+            await self.server.listen(listener, plain=index > 0)
 
     @staticmethod
     def _forget_garbage() -> None:
@@ -159,10 +161,10 @@ class Worker:
         assert self.world is not None
         return self.world.stores.purge(route=payload.get("route"), tag=payload.get("tag"))
 
-    async def do_reload_certificate(self, _payload: Any) -> None:
-        """Read certificate and key again."""
+    async def do_renew_certificates(self, _payload: Any) -> None:
+        """Read the files of `server.tls` again."""
         if self.server is not None:
-            self.server.reload_certificate()
+            await self.server.renew_certificates()
 
     async def do_begin_drain(self, _payload: Any) -> None:
         """Answers carry `Connection: close` from now on."""

@@ -92,8 +92,15 @@ def test_what_makes_no_sense_is_refused_with_the_usage(type_: Type, words: tuple
 
 def test_check_of_the_repositorys_own_file(type_: Type) -> None:
     path = str(Path(__file__).parents[1] / "routes.yaml")
-    assert type_("check", "--strict", "--config", path) == (0, f"{path}: good\n", "")
-    assert type_("check", "--json", "-c", path) == (0, "[]\n", "")
+    status, out, err = type_("check", "--strict", "--config", path)
+    assert (status, err) == (0, "")
+    note, *_, last = out.splitlines()
+    assert ": note: callers reach all " in note
+    assert out.count(": note: ") == 1
+    assert last == f"{path}: good"
+    (told,) = json.loads(type_("check", "--json", "-c", path).out)
+    assert told["severity"] == "note"
+    assert len(told["routes"]) > 10
 
 
 def test_check_of_a_file_with_warnings(type_: Type, tmp_path: Path) -> None:

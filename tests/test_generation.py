@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import trustme
 
 from gateway.config import Config, load
 from gateway.exchange import Exchange
@@ -111,3 +112,31 @@ async def test_background_work_that_fails_is_logged(world: World, caplog: pytest
 
 async def test_an_exchange_counts_for_the_generation_that_took_it() -> None:
     assert Exchange(method="GET", path="/").generation is None
+
+
+async def test_routes_that_require_tls_bear_hsts(world: World, tmp_path: Path) -> None:
+    text = CONFIG.replace("upstream: two}", "upstream: two, require_tls: true}")
+    for hsts, wrapped in (("", False), ("    server: {hsts: {max_age: 1h}}\n", True)):
+        generation = Generation(1, read(tmp_path, text + hsts), world)
+        route, _ = generation.router.find("GET", "/other", "")
+        assert (route.forward is not generation.upstreams["two"]) is wrapped
+        other = Generation(2, read(tmp_path, CONFIG + hsts), world)
+        plain, _ = other.router.find("GET", "/other", "")
+        assert plain.forward is other.upstreams["two"], "no other route pays for it"
+
+
+async def test_an_upstream_is_another_one_where_a_file_of_its_tls_changed(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    text = CONFIG.replace('"http://127.0.0.1:9"}]', '"https://127.0.0.1:9"}], tls: {ca: ca.pem}')
+    made = []
+    for _ in range(3):
+        generation = Generation(len(made) + 1, read(tmp_path, text), world)
+        generation.start()
+        made.append(generation.upstreams)
+        if len(made) == 2:
+            trustme.CA().cert_pem.write_to_path(path)
+    assert made[0]["one"] is made[1]["one"] is not made[2]["one"]
+    assert made[0]["two"] is made[2]["two"]

@@ -104,3 +104,11 @@ def test_a_bug_is_told_without_its_words(method: str) -> None:
     assert (response.status, told["code"]) == (500, "INTERNAL")
     assert told["retryable"] is (method == "GET")
     assert b"hunter2" not in response.body
+
+
+def test_a_refusal_may_say_where_to_ask_instead() -> None:
+    there = Refused("HTTPS_REQUIRED", headers=((b"location", b"https://a/"),), status=308)
+    response = problem_of(exchange(), there)
+    told = json.loads(response.body)
+    assert (response.status, told["status"], told["code"]) == (308, 308, "HTTPS_REQUIRED")
+    assert response.header(b"location") == b"https://a/"

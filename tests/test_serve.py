@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from gateway.config import load
 from gateway.serve import _authority, _serve, cannot_listen, serve
@@ -71,6 +72,23 @@ def test_a_port_in_use_is_told(tmp_path: Path, which: str) -> None:
         f"cannot listen on 127.0.0.1:{taken_port}: Address already in use. "
         f"Is another gateway running? Say {option} 0 for a free port, or another one\n"
     )
+
+
+def test_a_plain_port_in_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        tls = f"server: {{tls: {{certificate: cert.pem, key: key.pem, plain_port: {port}}}}}\n"
+        arguments = asked(tmp_path, CONFIG + tls)
+        assert asyncio.run(_serve(arguments, load(arguments.config, {}), "")) == 2
+    assert capsys.readouterr().err == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use. Is another gateway running? "
+        "Set server.tls.plain_port to 0 for a free port, or another one\n"
+    )
+    low = cannot_listen("127.0.0.1", 80, OSError(errno.EACCES, ""), port_key="server.tls.plain_port")
+    assert low.endswith("ports below 1024 are for root: set server.tls.plain_port to another one")
 
 
 @pytest.mark.parametrize(

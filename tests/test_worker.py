@@ -146,7 +146,7 @@ async def test_cached_answers_are_forgotten_when_told(worker: Worker, url: str, 
 
 async def test_it_drains_and_leaves(worker: Worker, url: str, tmp_path: Path) -> None:
     await worker.handle("begin_drain", None)
-    await worker.handle("reload_certificate", None)
+    await worker.handle("renew_certificates", None)
     await worker.handle("prepare", (1, config(tmp_path, url, 1)))
     await worker.handle("commit", 1)
     port = worker.listeners[0].getsockname()[1]

@@ -3,7 +3,7 @@
 from gateway.config.changes import diff
 from gateway.config.configuration import Config, PlacedPolicy
 from gateway.config.findings import ConfigError, Finding, Place, render_findings
-from gateway.config.loading import check, load
+from gateway.config.loading import check, examine, load
 from gateway.config.schema import json_schema, policies_schema
 from gateway.config.workers import check_workers
 
@@ -16,6 +16,7 @@ __all__ = [
     "check",
     "check_workers",
     "diff",
+    "examine",
     "json_schema",
     "load",
     "policies_schema",

@@ -67,6 +67,8 @@ class Config:
     files: tuple[Path, ...]
     """Every file that was read, `{file: …}` ones included: what to watch for changes."""
     warnings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    """What may well be as it should: routes that run without encryption."""
 
     @property
     def callers(self) -> dict[str, Consumer]:
@@ -79,7 +81,7 @@ class Config:
         tls = self.server.tls
         if tls is None:
             return None
-        paths = {key: str(self.beside(path)) for key, path in tls.model_dump().items() if path is not None}
+        paths = {key: str(self.beside(path)) for key, path in tls.files.items()}
         return tls.model_copy(update=paths)
 
     @property

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from gateway.config.certificates import check_certificates
 from gateway.config.configuration import callers_of
 from gateway.config.document import Document, Location
+from gateway.config.encryption import Encryption
 from gateway.config.findings import Finding, Place
 from gateway.config.lists import Entry, PolicyLists, Resolved
 from gateway.config.models import RouteConfig, RoutesFile
@@ -19,9 +18,7 @@ from gateway.config.salvage import Broken
 from gateway.config.trial import try_out
 from gateway.config.trust import check_trust
 from gateway.config.wallets import check_wallet, is_wallet_route, may_stand
-from gateway.files import open_file, why
 from gateway.mistakes import Mistake, suggest
-from gateway.upstream.tls import load_identity, make_context
 
 _NO_EFFECT = ("dialect", "mode", "accept", "accounts", "launch_hosts", "quota")
 
@@ -57,10 +54,12 @@ class CrossChecks:
         self._policies()
         self._credentials()
         self._unused()
-        self._upstreams()
-        self._certificates()
+        self.findings += check_certificates(file, document, folder)
         self.findings += check_trust(file.server, document)
         self._audit()
+        encryption = Encryption(file, document, self.entries)
+        self.findings += encryption.check()
+        self.notes = list(encryption.notes())
         self._without_effect()
 
     def _error(self, place: Place, message: str, mend: str) -> None:
@@ -77,6 +76,12 @@ class CrossChecks:
         for index, route in enumerate(self.file.routes):
             if self.broken.knows(index, *keys):
                 yield index, route
+
+    @property
+    def entries(self) -> list[tuple[int, RouteConfig, tuple[Entry, ...]]]:
+        """Index of each route whose policies, upstream and demands are known, itself, and its policies."""
+        known = self.routes("policies", "upstream", "require_tls", "name")
+        return [(index, route, self.resolved[index].entries) for index, route in known]
 
     def try_out(self) -> Iterator[Finding]:
         """What building the policies finds, as far as what they name is right in every part."""
@@ -235,57 +240,6 @@ class CrossChecks:
             message = "there are no routes: every call is answered with 404"
             self._warn(self._at("routes", key=True), message, "add one under routes")
 
-    def _upstreams(self) -> None:
-        for name, upstream in self.file.upstreams.items():
-            for index, target in enumerate(upstream.targets):
-                parts = urlsplit(target.url)
-                if parts.scheme == "http" and not _is_local(parts.hostname or ""):
-                    location = ("upstreams", name, "targets", index, "url")
-                    shown = target.origin if self.document.reference(location) is None else "the target"
-                    self._warn(
-                        self.document.place(location),
-                        f"upstream {name} is reached over plain HTTP: {shown}",
-                        "use https, unless the network in between is yours",
-                    )
-            if upstream.tls.ca is not None or upstream.tls.certificate is not None:
-                try:
-                    make_context(upstream.tls)
-                except Mistake as mistake:
-                    place = self._at("upstreams", name, "tls")
-                    self._error(place, f"upstream {name}: {mistake.what}", mistake.mend)
-
-    def _certificates(self) -> None:
-        tls = self.file.server.tls
-        for key, name in tls.model_dump(exclude_none=True).items() if tls is not None else ():
-            try:
-                open_file(self.folder / name).close()
-            except OSError as error:
-                message = f"server.tls.{key}: the file {name} cannot be read: {why(error)}"
-                mend = "paths are relative to the configuration file"
-                if "-----BEGIN" in name:  # which may be the key itself
-                    message, mend = f"server.tls.{key} is PEM text", "put it into a file, and give its path"
-                self._error(self._at("server", "tls", key), message, mend)
-                tls = None  # what is not there needs no further look
-        if tls is None:
-            return
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        place = self._at("server", "tls")
-        try:
-            load_identity(context, str(self.folder / tls.certificate), str(self.folder / tls.key))
-        except ValueError:
-            message = (
-                f"server.tls: {tls.certificate} and {tls.key} are not a certificate chain and its key in PEM"
-            )
-            self._error(place, message, "give files that fit each other, the key without a password")
-        if tls.client_ca is not None:
-            try:
-                context.load_verify_locations(str(self.folder / tls.client_ca))
-            except OSError:
-                message = f"server.tls.client_ca: {tls.client_ca} holds no certificates in PEM"
-                self._error(
-                    self._at("server", "tls", "client_ca"), message, "give the authorities' certificates"
-                )
-
     def _audit(self) -> None:
         audit = self.file.audit
         if audit is not None and audit.head.path is None and audit.head.webhook is None:
@@ -308,12 +262,3 @@ class CrossChecks:
                 "journal is read but has no effect in this version",
                 "nothing to do: it is checked and kept for later versions",
             )
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 _LONGEST_LINE = 300
 """Characters of a source line that are shown."""
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 class Place(NamedTuple):
@@ -28,7 +28,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know about a configuration. An error keeps it from serving, a warning does not."""
+    """One thing to know about a configuration.
+
+    An error keeps it from serving, a warning does not; a note tells what may well be as it should.
+    """
 
     file: str
     line: int
@@ -40,11 +43,21 @@ class Finding:
     """How to put it right."""
     excerpt: str = ""
     """The source line, secrets blotted out; empty where the file could not be read."""
+    routes: tuple[str, ...] = ()
+    """The routes that run without encryption, where it is about that."""
 
     @classmethod
-    def at(cls, place: Place, message: str, mend: str = "", *, severity: Severity = "error") -> Finding:
+    def at(
+        cls,
+        place: Place,
+        message: str,
+        mend: str = "",
+        *,
+        severity: Severity = "error",
+        routes: tuple[str, ...] = (),
+    ) -> Finding:
         """A finding at a place."""
-        return cls(*place, severity, message, mend)
+        return cls(*place, severity, message, mend, routes=routes)
 
     @property
     def place(self) -> Place:
@@ -118,10 +131,11 @@ def _window(line: str, column: int) -> tuple[str, int]:
 
 def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
     """For the terminal: each finding with its source line, a caret under the place, and how to mend it."""
-    bold, red, yellow, reset = ("\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[0m") if color else ("", "", "", "")
+    bold, reset = ("\x1b[1m", "\x1b[0m") if color else ("", "")
+    tints = {"error": "\x1b[31m", "warning": "\x1b[33m", "note": "\x1b[36m"} if color else {}
     text = ""
     for finding in findings:
-        tint = red if finding.severity == "error" else yellow
+        tint = tints.get(finding.severity, "")
         text += f"{bold}{finding.place}{reset}: {tint}{finding.severity}{reset}: {finding.message}\n"
         if finding.excerpt.strip():
             gutter = f"{finding.line:>5} | "

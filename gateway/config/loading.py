@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gateway.config.configuration import Config
 from gateway.config.crosschecks import CrossChecks
 from gateway.config.document import Document
 from gateway.config.findings import ConfigError, Finding, Place, show
-from gateway.config.lists import PolicyLists, Resolved
+from gateway.config.lists import Entry, PolicyLists, Resolved
 from gateway.config.models import RoutesFile
 from gateway.config.salvage import Broken, salvage
 from gateway.config.shapes import Shape, secret_names, secret_values
@@ -22,7 +23,7 @@ from gateway.policies import POLICIES
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Config:
     """Read `routes.yaml` and the policy lists beside it. Raises `ConfigError` with all findings at once."""
-    config, findings = _read(Path(path), environ)
+    config, findings = examine(Path(path), environ)
     if config is None:
         raise ConfigError(findings)
     return config
@@ -30,10 +31,11 @@ def load(path: Path | str, environ: Mapping[str, str]) -> Config:
 
 def check(path: Path | str, environ: Mapping[str, str]) -> list[Finding]:
     """All errors and warnings, sorted by place. Without an error among them, `load` succeeds."""
-    return _read(Path(path), environ)[1]
+    return examine(Path(path), environ)[1]
 
 
-def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Finding]]:
+def examine(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Finding]]:
+    """The configuration, None where there are errors, and all errors and warnings."""
     name = str(path)
     try:
         data = read_file(path)
@@ -71,6 +73,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         return None, shown
 
     entries = {file.routes[index].name: found.entries for index, found in resolved.items()}
+    outward = _outward(file, entries.values())
     config = Config(
         path=path,
         consumers=file.consumers,
@@ -91,9 +94,10 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         journal=file.journal,
         audit=file.audit,
         wallets=frozenset(checks.wallets),
-        fingerprint=_fingerprint(document, lists),
-        files=tuple(dict.fromkeys([path, *document.files, *lists.files, *_certificates(file, path.parent)])),
+        fingerprint=_fingerprint(document, lists, outward),
+        files=tuple(dict.fromkeys([path, *document.files, *lists.files, *_own(file, path.parent), *outward])),
         warnings=tuple(shown),
+        notes=tuple(_shown(checks.notes, documents)),
     )
     return config, shown
 
@@ -121,14 +125,28 @@ def _resolve(file: RoutesFile, broken: Broken, document: Document, lists: Policy
     return resolved
 
 
-def _certificates(file: RoutesFile, folder: Path) -> list[Path]:
+def _own(file: RoutesFile, folder: Path) -> list[Path]:
+    """The files of `server.tls`."""
     tls = file.server.tls
-    return [] if tls is None else [folder / tls.certificate, folder / tls.key]
+    return [] if tls is None else [folder / name for name in tls.files.values()]
 
 
-def _fingerprint(document: Document, lists: PolicyLists) -> str:
+def _outward(file: RoutesFile, routes: Iterable[tuple[Entry, ...]]) -> list[Path]:
+    """Files with certificates and keys for the way out: of upstreams, and of policies."""
+    names = [name for upstream in file.upstreams.values() for name in upstream.tls.files]
+    for entries in routes:
+        for entry in entries:
+            names += entry.placed.config.files() if entry.placed is not None else ()
+    return [Path(name) for name in dict.fromkeys(names)]
+
+
+def _fingerprint(document: Document, lists: PolicyLists, outward: list[Path]) -> str:
     said = {read.name: read.value for read in [document, *lists.documents]}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+    for path in outward:
+        with contextlib.suppress(OSError):  # gone since it was looked at: whoever builds with it will say so
+            digest.update(hashlib.sha256(read_file(path)).digest())
+    return digest.hexdigest()
 
 
 def _shown(findings: list[Finding], documents: list[Document]) -> list[Finding]:

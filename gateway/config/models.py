@@ -170,8 +170,8 @@ class RouteConfig(Settings):
     """Names of policy lists and inline policies, outermost first."""
     limits: RouteLimitsConfig = RouteLimitsConfig()
     """Limits of its own."""
-    require_tls: bool = False
-    """Refuse plain HTTP."""
+    require_tls: bool | Literal["redirect"] = False
+    """Refuse plain HTTP. `redirect`, for public routes, sends GET and HEAD on to HTTPS instead (308)."""
     stream: bool = False
     """Deadlines end at the head of the answer: for downloads, server-sent events and WebSocket."""
 

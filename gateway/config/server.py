@@ -7,8 +7,9 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from gateway.consumers import HeaderName
 from gateway.mistakes import Mistake
 from gateway.networks import Network
 from gateway.units import Duration, Percent, Secret, Size
@@ -29,6 +30,24 @@ class TlsConfig(Settings):
     """Path of the private key, PEM."""
     client_ca: str | None = None
     """Path of the authorities that clients' certificates must come from; none are asked for without it."""
+    plain_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Listen for plain HTTP too, on this port of `host`: routes with `require_tls` refuse or redirect there,
+    the others serve. 0 for a free one."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Key → path, of those that are given."""
+        paths = {"certificate": self.certificate, "key": self.key, "client_ca": self.client_ca}
+        return {key: path for key, path in paths.items() if path is not None}
+
+
+class HstsConfig(Settings):
+    """What browsers are told to do (RFC 6797): use HTTPS with this host, whatever a link says."""
+
+    max_age: Annotated[Duration, Field(ge=0)]
+    """For how long after each answer; `0s` takes it back."""
+    include_subdomains: bool = False
+    """With the host's subdomains too."""
 
 
 class ServerLimitsConfig(Settings):
@@ -79,6 +98,21 @@ class AdminConfig(Settings):
         return token
 
 
+_NO_CERTIFICATE = frozenset({"authorization", "cookie", "forwarded", "origin", "user-agent"})
+"""Headers that mean something else, beside those that no credential may travel in."""
+
+
+def _check_certificate_header(name: str) -> str:
+    if name in _NO_CERTIFICATE:
+        raise Mistake(f"{name} means something else", "name a header of its own, like client-cert")
+    if "_" in name:
+        raise Mistake(f"{name} holds _, and such headers never pass", "write it with -, like client-cert")
+    return name
+
+
+CertificateHeader = Annotated[HeaderName, AfterValidator(_check_certificate_header)]
+
+
 class ServerConfig(Settings):
     """The edge: where the gateway listens and what it takes."""
 
@@ -87,8 +121,15 @@ class ServerConfig(Settings):
     trusted_proxies: tuple[Network, ...] = ()
     """Who may say what the client's address is, and is exempt from `limits.connections_per_client`: load
     balancers, nobody else."""
+    client_certificate_header: CertificateHeader | None = None
+    """Header in which `trusted_proxies` tell the certificate of a caller whose TLS ends there: `client-cert`
+    (RFC 9440). They must have verified it. Dropped from anybody else."""
     tls: TlsConfig | None = None
     """HTTPS instead of HTTP."""
+    https_port: Annotated[int, Field(ge=1, le=65_535)] = 443
+    """The port that redirects to HTTPS name, as callers reach it."""
+    hsts: HstsConfig | None = None
+    """Strict-Transport-Security, on what routes with `require_tls` answer over HTTPS."""
     limits: ServerLimitsConfig = ServerLimitsConfig()
     """What a request may cost."""
     drain: DrainConfig = DrainConfig()

@@ -43,9 +43,10 @@ class AsgiEntrance:
         *,
         trusted_proxies: Iterable[str | Network] = (),
         sampling: Sampling = Sampling(),  # noqa: B008 - a tuple is immutable
+        certificate_header: str = "",
     ) -> None:
         self.proxy = proxy
-        self.intake = Intake(trusted_proxies, sampling)
+        self.intake = Intake(trusted_proxies, sampling, certificate_header)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

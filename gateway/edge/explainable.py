@@ -20,13 +20,14 @@ def explainable(
     https: bool = False,
     limits: EdgeLimits | None = None,
     trusted_proxies: Iterable[str | Network] = (),
+    certificate_header: str = "",
 ) -> Exchange:
     """The exchange of a request with this head, its body empty; without a Host header it asks for localhost.
 
     It is written out and read by the edge's own reader: the path is canonical, the headers are those a policy
     would see. Raises `Refused` where the edge would refuse it, ValueError where `client` is no address.
     """
-    intake = Intake(trusted_proxies)
+    intake = Intake(trusted_proxies, certificate_header=certificate_header)
     peer, trusted = intake.addresses.look_up(client)
     if not any(name.lower() == b"host" for name, _ in headers):
         _, absolute, rest = target.partition("://")

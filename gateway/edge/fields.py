@@ -15,6 +15,8 @@ _DROPPED = frozenset(
     # Would change what was matched and authorised.
     b" x-http-method-override x-http-method x-method-override"
     b" x-original-url x-rewrite-url x-original-host x-host"
+    # Claims about the certificate that a caller showed, which only who ends its TLS may make (RFC 9440 §4).
+    b" client-cert client-cert-chain"
     # Claims about the client's address; the upstream client writes its own.
     b" x-real-ip true-client-ip x-client-ip x-cluster-client-ip client-ip cf-connecting-ip".split()
 )

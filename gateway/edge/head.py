@@ -26,10 +26,12 @@ class HeadReader(PlainReader):
     It works synchronously on whole heads, so one of them serves all connections of a server.
     """
 
-    __slots__ = ("_hosts", "_names", "_parser", "_read", "_reusable")
+    __slots__ = ("_certificate", "_hosts", "_names", "_parser", "_read", "_reusable")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, certificate_header: bytes = b"") -> None:
+        """`certificate_header`: where a proxy in front tells certificates, in lower case; empty for none."""
+        super().__init__(certificate_header)
+        self._certificate = certificate_header
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._hosts: dict[bytes, str] = {}
         self._parser = HttpRequestParser(self)
@@ -117,6 +119,8 @@ class HeadReader(PlainReader):
 
     def _classify(self, name: bytes) -> tuple[bytes, int]:
         known = classify(name)
+        if self._certificate and known[0] == self._certificate:
+            known = self._certificate, READ
         if len(self._names) < _REMEMBERED:
             self._names[name] = known
         return known

@@ -7,6 +7,7 @@ lines mean together is looked at anew for every head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.edge.canonical import canonical_authority, canonical_path
@@ -76,6 +77,21 @@ def field(line: bytes) -> tuple[int, Any]:
     return _ODD, None
 
 
+def field_telling(certificate: bytes) -> Callable[[bytes], tuple[int, Any]]:
+    """`field`, where a proxy in front tells certificates in the header of this lower-case name."""
+
+    def telling(line: bytes) -> tuple[int, Any]:
+        name, _, value = line.partition(b":")
+        if name.lower() != certificate:
+            return field(line)
+        value = value.strip(b" \t")
+        if not value or value.translate(None, _TEXT):
+            return _ODD, None
+        return _TOLD, (certificate, value)
+
+    return telling
+
+
 class PlainReader:
     """What `HeadReader` builds on. What it found stands in its attributes until the next head."""
 
@@ -83,9 +99,9 @@ class PlainReader:
                  "forwarding", "headers", "http_version", "keep_alive", "method", "path", "query",
                  "traceparent", "tracestate", "upgrade")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, certificate_header: bytes = b"") -> None:
         self._requests = Remembered(request_line, len)
-        self._fields = Remembered(field, len)
+        self._fields = Remembered(field_telling(certificate_header) if certificate_header else field, len)
         self._begin()
 
     def _begin(self) -> None:
@@ -97,7 +113,8 @@ class PlainReader:
         self.chunked = self.expects_continue = self.upgrade = False
         self.keep_alive = True
         self.forwarding: Headers = []
-        """Forwarded, X-Forwarded-For and -Proto, as received; worth something from trusted proxies only."""
+        """Forwarded, X-Forwarded-For and -Proto, and the certificate header where there is one, as received:
+        worth something from trusted proxies only."""
         self.traceparent: list[bytes] | None = None
         self.tracestate: list[bytes] | None = None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.edge.limits import EdgeLimits
 from gateway.errors import Refused, UpstreamError
 from gateway.exchange import Exchange, Outcome, Response
+from gateway.https import https_only
 from gateway.problem import problem_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Proxy:
         generation = self.generation
         route, params = generation.router.find(exchange.method, exchange.path, exchange.authority)
         if route.require_tls and exchange.scheme != "https":
-            raise Refused("HTTPS_REQUIRED", f"route {route.name} takes HTTPS only")
+            port = generation.config.server.https_port
+            raise https_only(exchange, route.name, redirect=route.redirect, port=port)
         exchange.params = params
         exchange.target = route.target(exchange.path, params, exchange.query)
         exchange.route = route

@@ -103,7 +103,8 @@ class RequestReader(Wire):
         except Refused as refusal:
             self._reject(refusal)
             return
-        exchange.peer_certificate = self.peer_certificate
+        if self.peer_certificate is not None:
+            exchange.peer_certificate = self.peer_certificate
         framing = intake.head
         self.keep_alive = framing.keep_alive
         self.read_deadline = NEVER

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable
@@ -14,11 +14,14 @@ from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
 from gateway.edge.protocol import EdgeConnection
 from gateway.edge.sampling import Sampling
+from gateway.edge.tls import TlsSettings, content_of, renewed_context, tls_context
 from gateway.edge.writer import date_line, remembered_field_lines
 from gateway.errors import Refused, Sent, UpstreamError
 from gateway.outbox import Outbox
 
 if TYPE_CHECKING:
+    import ssl
+
     from gateway.edge.limits import EdgeLimits
     from gateway.exchange import Exchange, Outcome, Response
 
@@ -54,32 +57,6 @@ class Door(Protocol):
         """A request was refused before it became an exchange; wait for the future, if any, to say so."""
 
 
-class TlsSettings(Protocol):
-    """What `server.tls` says: paths of PEM files."""
-
-    @property
-    def certificate(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def client_ca(self) -> str | None: ...
-
-
-def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """A server context: TLS 1.2 and later, HTTP/1.1; with a `client_ca`, callers are asked for theirs.
-
-    A caller without a certificate may connect: whether a route needs one, `authentication` decides.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(str(settings.certificate), str(settings.key))
-    if settings.client_ca:
-        context.load_verify_locations(str(settings.client_ca))
-        context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
 class EdgeServer:
     """The edge of one worker."""
 
@@ -90,10 +67,11 @@ class EdgeServer:
         tls: TlsSettings | None = None,
         trusted_proxies: Iterable[str | Network] = (),
         sampling: Sampling = Sampling(),  # noqa: B008 - a tuple is immutable
+        certificate_header: str = "",
         sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self.proxy = proxy
-        self.intake = Intake(trusted_proxies, sampling)
+        self.intake = Intake(trusted_proxies, sampling, certificate_header)
         self.date_line = date_line()
         self.field_line = remembered_field_lines()
         self.outbox = Outbox()
@@ -108,7 +86,10 @@ class EdgeServer:
             reason="fields",
         )
         self._tls = tls
+        self._content = content_of(tls) if tls is not None else b""
         self._context = tls_context(tls) if tls is not None else None
+        self._secured: list[tuple[Any, socket.socket]] = []
+        """Listeners that speak TLS, each with its socket, to listen on anew with renewed certificates."""
         self._open: set[EdgeConnection] = set()
         self._per_client: Counter[str] = Counter()
         self._listeners: list[asyncio.Server] = []
@@ -121,33 +102,42 @@ class EdgeServer:
         """Open connections."""
         return len(self._open)
 
-    def configure(self, *, trusted_proxies: Iterable[str | Network], sampling: Sampling) -> None:
+    def configure(
+        self, *, trusted_proxies: Iterable[str | Network], sampling: Sampling, certificate_header: str = ""
+    ) -> None:
         """Take a new generation's settings; connections that are open keep the trust they were met with."""
-        self.intake = Intake(trusted_proxies, sampling)
+        self.intake = Intake(trusted_proxies, sampling, certificate_header)
 
-    async def listen(self, where: socket.socket | tuple[str, int]) -> tuple[str, int]:
-        """Accept connections on a bound socket, or on host and port (0: a free one); returns the address."""
-        loop = asyncio.get_running_loop()
-        timeout = self.proxy.limits.head_timeout if self._context is not None else None
-        connection: Any = self._connection  # told of its transport by duck typing
-        listener: Any  # whose `sockets` are a list under uvloop, whatever the types say
-        if isinstance(where, socket.socket):
-            listener = await loop.create_server(
-                connection,
-                sock=where,
-                ssl=self._context,
-                ssl_handshake_timeout=timeout,
-                backlog=BACKLOG,
-            )
-        else:
-            listener = await loop.create_server(
-                connection, *where, ssl=self._context, ssl_handshake_timeout=timeout, backlog=BACKLOG
-            )
+    async def listen(self, where: socket.socket | tuple[str, int], *, plain: bool = False) -> tuple[str, int]:
+        """Accept connections on a bound socket, or on host and port (0: a free one); returns the address.
+
+        With certificates it speaks TLS there, unless it is to be `plain`.
+        """
+        context = None if plain else self._context
+        listener = await self._open_listener(where, context)
         self._listeners.append(listener)
+        if context is not None:
+            for bound in listener.sockets:
+                self._secured.append((listener, socket.socket(fileno=os.dup(bound.fileno()))))
         if self._sweeper is None:
             self._sweep()
         address = listener.sockets[0].getsockname()
         return (address[0], address[1]) if isinstance(address, tuple) else (str(address), 0)
+
+    async def _open_listener(
+        self, where: socket.socket | tuple[str, int], context: ssl.SSLContext | None
+    ) -> Any:
+        """A listener, whose `sockets` are a list under uvloop, whatever the types say."""
+        loop = asyncio.get_running_loop()
+        timeout = self.proxy.limits.head_timeout if context is not None else None
+        connection: Any = self._connection  # told of its transport by duck typing
+        if isinstance(where, socket.socket):
+            return await loop.create_server(
+                connection, sock=where, ssl=context, ssl_handshake_timeout=timeout, backlog=BACKLOG
+            )
+        return await loop.create_server(
+            connection, *where, ssl=context, ssl_handshake_timeout=timeout, backlog=BACKLOG
+        )
 
     def _connection(self) -> EdgeConnection:
         return EdgeConnection(self)
@@ -182,12 +172,36 @@ class EdgeServer:
 
     # Ending.
 
-    def reload_certificate(self) -> None:
-        """Read certificate and key again, for connections to come. Raises OSError where they do not fit."""
-        if self._tls is None or self._context is None:
+    async def renew_certificates(self) -> None:
+        """Read the files of TLS again, for connections to come.
+
+        OSError or ValueError where they are worse than those in use, which then stay. What is renewed is the
+        listener: authorities cannot be taken out of a context, nor sessions that they once vouched for.
+        """
+        if self._tls is None or not self._secured:
             return
-        tls_context(self._tls)  # a pair that does not match must not half replace the one in use
-        self._context.load_cert_chain(str(self._tls.certificate), str(self._tls.key))
+        content = content_of(self._tls)
+        if content == self._content:
+            return
+        context = renewed_context(self._tls)
+        renewed: list[tuple[Any, socket.socket]] = []
+        try:
+            for _, kept in self._secured:
+                renewed.append((await self._open_listener(kept.dup(), context), kept))
+        except OSError:
+            for listener, _ in renewed:
+                listener.close()
+            raise
+        if not self._secured:  # they were closed meanwhile
+            for listener, _ in renewed:
+                listener.close()
+            return
+        for listener, _ in self._secured:
+            if listener in self._listeners:  # it may have had several sockets
+                self._listeners.remove(listener)
+                listener.close()
+        self._listeners += [listener for listener, _ in renewed]
+        self._secured, self._context, self._content = renewed, context, content
 
     def begin_drain(self) -> None:
         """From now on every answer says `Connection: close`."""
@@ -196,8 +210,11 @@ class EdgeServer:
     def close_listeners(self) -> None:
         """Accept no more connections."""
         listeners, self._listeners = self._listeners, []
+        secured, self._secured = self._secured, []
         for listener in listeners:
             listener.close()
+        for _, kept in secured:
+            kept.close()
 
     async def drained(self, grace: float) -> None:
         """Close what is idle, let the rest end for `grace` seconds, cut and account for what is left."""

@@ -48,7 +48,9 @@ class Wire:
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.scheme = "https"
-            self.peer_certificate = tls.getpeercert(binary_form=True)
+            # The certificate of a proxy that tells those of its callers is nobody's but its own.
+            if not (self.trusted and self.server.intake.certificate_header):
+                self.peer_certificate = tls.getpeercert(binary_form=True)
 
     def pause_writing(self) -> None:
         self._writable = asyncio.get_running_loop().create_future()

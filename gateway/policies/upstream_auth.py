@@ -17,7 +17,7 @@ from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.services import Services
 from gateway.tokens.client_credentials import ClientCredentials, TokenSource
-from gateway.units import Pem, locate_secret
+from gateway.units import Pem, is_pem, locate_secret
 from gateway.upstream.settings import TlsConfig
 from gateway.upstream.tls import content, make_context
 
@@ -113,6 +113,13 @@ class UpstreamAuthConfig(PolicyConfig):
         if self.client_certificate is not None:
             return _show_certificate(_identity(self.client_certificate, services))
         return _show_header(*self._header())
+
+    def files(self) -> tuple[str, ...]:
+        shown = self.client_certificate
+        if shown is None:
+            return ()
+        given = (shown.certificate, shown.key.get_secret_value(), shown.ca)
+        return tuple(path for path in given if path is not None and not is_pem(path))
 
     def _header(self) -> tuple[bytes, bytes]:
         if self.api_key is not None:

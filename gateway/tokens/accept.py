@@ -53,7 +53,7 @@ class JwtAccept(JwtVerification):
 
 
 class CertificateAccept(Settings):
-    """The client certificate of the TLS connection."""
+    """The client certificate of the TLS connection, or the one a trusted proxy tells of its own."""
 
 
 class Accept(Settings):

@@ -1,4 +1,4 @@
-"""Whose client certificate it is. The TLS handshake verified it already: chain, purpose, possession."""
+"""Whose client certificate it is. A handshake verified it, here or in front: chain, purpose, possession."""
 
 from __future__ import annotations
 

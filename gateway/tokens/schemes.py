@@ -134,7 +134,7 @@ class Basic(_Offline):
 
 
 class Certificate(_Offline):
-    """The client certificate of the TLS connection."""
+    """The client certificate: of the handshake here, or of one that a trusted proxy tells of."""
 
     challenge = b'ClientCertificate realm="gateway"'
 

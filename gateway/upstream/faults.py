@@ -8,6 +8,7 @@ import ssl
 import httpx
 
 from gateway.errors import Sent, UpstreamError
+from gateway.upstream.pins import UnpinnedKeyError
 
 _UNREACHABLE, _INVALID, _TIMEOUT = "UPSTREAM_UNREACHABLE", "UPSTREAM_INVALID", "UPSTREAM_TIMEOUT"
 
@@ -52,11 +53,11 @@ def translate(error: httpx.HTTPError) -> UpstreamError:
         if kind in HTTPX_FAULTS:
             code, sent, reason = HTTPX_FAULTS[kind]
             break
+    detail = ""
     if isinstance(error, httpx.ConnectError):
-        reason = _cause(error)
-    return UpstreamError(
-        code, _DETAILS.get(reason, "The upstream broke off the call"), sent=sent, reason=reason
-    )
+        reason, detail = _cause(error)
+    detail = detail or _DETAILS.get(reason, "The upstream broke off the call")
+    return UpstreamError(code, detail, sent=sent, reason=reason)
 
 
 def lost(reason: str, *, sent: Sent) -> UpstreamError:
@@ -71,7 +72,7 @@ def lost(reason: str, *, sent: Sent) -> UpstreamError:
 def connect_fault(error: OSError | UnicodeError) -> UpstreamError:
     """Why no connection came about. Nothing was sent."""
     reason = _reason(error)
-    return UpstreamError(_UNREACHABLE, _DETAILS[reason], sent=Sent.NO, reason=reason)
+    return UpstreamError(_UNREACHABLE, _unpinned(error) or _DETAILS[reason], sent=Sent.NO, reason=reason)
 
 
 _DETAILS = {
@@ -104,15 +105,22 @@ def _reason(error: BaseException) -> str:
     return "unreachable"
 
 
-def _cause(error: BaseException) -> str:
-    """The socket's own error, which httpx wraps several deep: the deepest one says most."""
-    reason = "refused"
+def _unpinned(error: BaseException) -> str:
+    """What to say of a key that is not pinned; empty for all else. No secret is told: everybody sees it."""
+    if isinstance(error, UnpinnedKeyError):
+        return f"The upstream showed the key {error.pin}, which is not pinned"
+    return ""
+
+
+def _cause(error: BaseException) -> tuple[str, str]:
+    """(reason, detail) of the socket's own error, which httpx wraps several deep: the deepest says most."""
+    reason, detail = "refused", ""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError | UnicodeError):
-            reason = _reason(cause)
+            reason, detail = _reason(cause), _unpinned(cause)
         elif isinstance(cause, BaseExceptionGroup):  # one per address that was tried
             cause = cause.exceptions[-1]
             continue
         cause = cause.__cause__ or cause.__context__
-    return reason
+    return reason, detail

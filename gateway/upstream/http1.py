@@ -13,6 +13,7 @@ from gateway.exchange import Attempt, Exchange, Response
 from gateway.outbox import Outbox
 from gateway.upstream.connection import Connection
 from gateway.upstream.faults import connect_fault
+from gateway.upstream.pins import insist
 from gateway.upstream.plain import PlainAnswers
 from gateway.upstream.pool import Pool
 from gateway.upstream.request import announced_length, request_head
@@ -31,6 +32,7 @@ class Http1Sender:
         self._host = parts.netloc if config.host == "target" else ""
         self._server_name = config.tls.server_name or parts.hostname
         self._context = context
+        self._pins = config.tls.pins
         self._timeout = config.timeout
         self._connect_s, self._total_s = config.timeout.connect, config.timeout.total
         self._pool_config = config.pool
@@ -142,6 +144,7 @@ class Http1Sender:
         if pool is None:
             # A reload brings new contexts; the pools of the old ones empty themselves.
             self._identities = {key: pool for key, pool in self._identities.items() if not pool.empty}
+            insist(identity, self._pins)
             pool = self._identities[identity] = self._make_pool(identity)
         return pool
 

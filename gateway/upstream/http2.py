@@ -12,6 +12,7 @@ import httpx
 from gateway.errors import Refused
 from gateway.exchange import Attempt, Exchange, Response
 from gateway.upstream.http2_call import Http2Call
+from gateway.upstream.pins import insist
 from gateway.upstream.request import announced_length, httpx_headers, target_of
 from gateway.upstream.settings import TargetConfig, UpstreamConfig
 
@@ -98,6 +99,7 @@ class Http2Sender:
         if identity is not None and exchange.tls_identity is not None:
             identity = exchange.tls_identity
             identity.set_alpn_protocols(["h2"])
+            insist(identity, self._config.tls.pins)
         lane = self._lanes.get(identity)
         if lane is None or lane.retired:
             if lane is not None:

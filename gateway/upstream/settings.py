@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from hashlib import sha256
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from gateway.mistakes import Mistake
-from gateway.units import Duration, Pem, PemSecret, Secret, format_duration
+from gateway.units import Duration, Pem, PemSecret, Secret, format_duration, is_pem
 
 _PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
 
@@ -134,6 +135,29 @@ def _always(verify: object) -> object:
     return verify
 
 
+def _check_pin(pin: str) -> str:
+    """`sha256/` and the base64 of 32 bytes (RFC 7469 §2.4)."""
+    kind, slash, digest = pin.partition("/")
+    try:
+        size = len(a2b_base64(digest, strict_mode=True))
+    except ValueError:
+        size = 0
+    if kind != "sha256" or not slash or size != 32:
+        raise Mistake(
+            f"{pin!r} is not a pin",
+            "write sha256/ and 44 characters of base64; docs/tls.md has the command that prints it",
+        )
+    return pin
+
+
+Pin = Annotated[
+    str,
+    AfterValidator(_check_pin),
+    Field(examples=["sha256/4a6cPehI7OG6cuDZka5NDZ7FR8a60d3auda+sKfg4Ng="]),
+]
+"""The SHA-256 of a public key."""
+
+
 class TlsConfig(_Settings):
     """How an https target proves itself, and how the gateway does. Files, or PEM text itself."""
 
@@ -145,8 +169,19 @@ class TlsConfig(_Settings):
     """The gateway's own certificate chain."""
     key: PemSecret | None = None
     """The private key of `certificate`."""
+    pins: tuple[Pin, ...] = ()
+    """The keys one of which the target's certificate must hold, beside being trusted: `sha256/…`. List the
+    next one before it is in use."""
     verify: Annotated[Literal[True], BeforeValidator(_always)] = True
     """Always true: a private authority goes under `ca`."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of its files; PEM text is none."""
+        key = self.key.get_secret_value() if self.key is not None else None
+        return tuple(
+            value for value in (self.ca, self.certificate, key) if value is not None and not is_pem(value)
+        )
 
     @field_serializer("key", when_used="json")
     def _digest(self, key: Secret | None) -> str | None:
@@ -199,6 +234,8 @@ class UpstreamConfig(_Settings):
         extra = ""
         if self.http2:
             extra += ", over HTTP/2"
+        if self.tls.pins:
+            extra += ", whose key is pinned"
         if self.health is not None:
             extra += f", probed at {self.health.path} every {format_duration(self.health.every)}"
         times = f"connects within {connect}, answers begin within {begin} and end within {end}"

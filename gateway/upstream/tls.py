@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 from gateway.files import read_file, why
 from gateway.mistakes import Mistake
+from gateway.units import is_pem
+from gateway.upstream.pins import insist
 from gateway.upstream.settings import TlsConfig
 
 _PEM = "-----BEGIN "
@@ -19,14 +22,24 @@ def make_context(config: TlsConfig, *, http2: bool = False) -> ssl.SSLContext:
     context = ssl.create_default_context() if config.ca is None else _only_trusting(config.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
+    insist(context, config.pins)
     if config.certificate is not None and config.key is not None:
         load_identity(context, config.certificate, config.key.get_secret_value())
     return context
 
 
+def digest(config: TlsConfig) -> bytes:
+    """Tells changed files from unchanged ones. Mistake, naming the field, where one cannot be read."""
+    key = config.key.get_secret_value() if config.key is not None else None
+    total = sha256()
+    for field, value in (("ca", config.ca), ("certificate", config.certificate), ("key", key)):
+        total.update(sha256(content(value, f"tls.{field}") if value else b"").digest())
+    return total.digest()
+
+
 def content(value: str, field: str) -> bytes:
     """PEM text, or what is in the file it names. Mistake, naming the field, where that cannot be read."""
-    if value.startswith(_PEM):
+    if is_pem(value):
         return value.encode()
     try:
         return read_file(Path(value))
@@ -39,7 +52,7 @@ def _only_trusting(ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name by default, trusts nobody yet
     content(ca, "tls.ca")
     try:
-        if ca.startswith(_PEM):
+        if is_pem(ca):
             context.load_verify_locations(cadata=ca)
         else:
             context.load_verify_locations(cafile=ca)
@@ -61,7 +74,7 @@ def load_identity(context: ssl.SSLContext, certificate: str, key: str) -> None:
         paths: list[Path] = []
         for name, value in (("certificate.pem", certificate), ("key.pem", key)):
             path = Path(value)
-            if value.startswith(_PEM):
+            if is_pem(value):
                 path = Path(directory) / name
                 path.touch(mode=0o600)
                 path.write_text(value)

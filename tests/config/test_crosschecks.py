@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import trustme
 
 from gateway.config import check
 from tests.config.cases import ENVIRON, FULL, unpack
@@ -29,26 +28,14 @@ def said(tmp_path: Path, before: str, after: str, extra: str = "") -> list[str]:
 )
 def test_plain_http_is_fine_on_this_machine_only(url: str, warned: bool, tmp_path: Path) -> None:
     told = said(tmp_path, "http://127.0.0.1:9200", url)
-    assert told == ([f"upstream platform is reached over plain HTTP: {url}"] if warned else [])
+    by = "by route aurora-wallet"
+    assert told == ([f"upstream platform is reached over plain HTTP: {url}, {by}"] if warned else [])
 
 
 def test_a_url_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
     path = unpack(FULL, tmp_path)
     told = [finding.message for finding in check(path, {**ENVIRON, "AURORA_URL": "http://hidden.example"})]
-    assert "upstream aurora is reached over plain HTTP: the target" in told
-
-
-def test_certificates_that_are_there(tmp_path: Path) -> None:
-    leaf = trustme.CA().issue_cert("gateway.example")
-    certificate, key = leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode()
-    tls = "server:\n  tls: {certificate: cert.pem, key: tls/key.pem%s}\n"
-    texts = f"=== cert.pem\n{certificate}=== tls/key.pem\n{key}"
-    assert said(tmp_path, "server:\n", tls % "", texts) == []
-    assert said(tmp_path, "server:\n", tls % ", client_ca: cert.pem", texts) == []
-    (told,) = said(tmp_path, "server:\n", tls % ", client_ca: tls/key.pem", texts)
-    assert told == "server.tls.client_ca: tls/key.pem holds no certificates in PEM"
-    (told,) = said(tmp_path, "server:\n", tls % "", f"=== cert.pem\n{key}=== tls/key.pem\n{key}")
-    assert told == "server.tls: cert.pem and tls/key.pem are not a certificate chain and its key in PEM"
+    assert "upstream aurora is reached over plain HTTP: the target, by route aurora-games" in told
 
 
 def test_every_route_that_serves_everybody_is_named(tmp_path: Path) -> None:
@@ -58,27 +45,6 @@ def test_every_route_that_serves_everybody_is_named(tmp_path: Path) -> None:
     )
     told = said(tmp_path, "routes:\n", f"routes:\n{routes}", "=== policies/open.yaml\n- timeout: {}\n")
     assert told == [f"route r{number} has no authentication: it serves everybody" for number in range(4)]
-
-
-def test_upstream_certificates_are_beside_the_configuration(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    leaf = authority.issue_cert("gateway.example")
-    files = {
-        "ca.pem": authority.cert_pem.bytes().decode(),
-        "cert.pem": leaf.cert_chain_pems[0].bytes().decode(),
-        "key.pem": leaf.private_key_pem.bytes().decode(),
-    }
-    texts = "".join(f"=== tls/{name}\n{text}" for name, text in files.items())
-    before, target = 'targets: [{url: "http://127.0.0.1:9200"}]', 'targets: [{url: "https://127.0.0.1:9200"}]'
-    tls = "\n    tls: {ca: tls/ca.pem, certificate: tls/cert.pem, key: tls/key.pem}"
-    assert said(tmp_path, before, target + tls, texts) == []
-    shown = (
-        "- upstream_auth: {client_certificate: {certificate: tls/cert.pem, key: tls/key.pem, ca: tls/ca.pem}}"
-    )
-    timeout = "- timeout: {total: 3s}\n"
-    assert said(tmp_path, timeout, f"{timeout}{shown}\n", texts) == []
-    (told,) = said(tmp_path, before, target + "\n    tls: {ca: tls/key.pem}", texts)
-    assert "cannot be read as PEM certificates" in told
 
 
 def test_routes_that_differ_in_host_or_method_do_not_tie(tmp_path: Path) -> None:

@@ -60,5 +60,20 @@ def test_a_network_from_a_variable_is_not_repeated(tmp_path: Path) -> None:
     assert "0.0.0.0/0" not in said
 
 
+def test_a_header_that_tells_certificates_makes_it_worse(tmp_path: Path) -> None:
+    said = told(tmp_path, "[0.0.0.0/0]\n  client_certificate_header: client-cert")
+    assert "every caller in it may forge its address and its certificate" in said
+
+
+def test_a_network_that_is_wrong_is_not_called_missing(tmp_path: Path) -> None:
+    path = unpack(
+        FULL.replace(BEFORE, "trusted_proxies: [10.0.0.300]\n  client_certificate_header: client-cert"),
+        tmp_path,
+    )
+    errors = [finding.message for finding in check(path, ENVIRON) if finding.severity == "error"]
+    assert len(errors) == 1
+    assert "10.0.0.300" in errors[0]
+
+
 def test_a_section_that_is_wrong_elsewhere_is_warned_about_too(tmp_path: Path) -> None:
     assert "server.trusted_proxies trusts 0.0.0.0/0" in told(tmp_path, "[0.0.0.0/0]\n  drian: {}")

@@ -6,15 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.cli import make_parser
 from gateway.config import check
 from gateway.config.document import Document
 from gateway.policies import POLICIES
 from tests.docs.generate import DOCS, ROOT
+from tests.scenarios.proxies import KINDS
 
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TLS = (DOCS / "tls.md").read_text()
 EXAMPLES = [
     (page.stem, example)
     for page in sorted((DOCS / "policies").glob("*.md"))
@@ -77,6 +80,29 @@ def test_the_readmes_configuration_is_good(tmp_path: Path):
     blocks = dict(FENCED.findall((ROOT / "README.md").read_text()))
     (tmp_path / "routes.yaml").write_text(blocks["yaml"])
     assert check(tmp_path / "routes.yaml", {}) == []
+
+
+@pytest.mark.parametrize("example", [text for kind, text in FENCED.findall(TLS) if kind == "yaml"])
+def test_an_example_of_tls_is_good_once_its_files_are_there(example: str, tmp_path: Path):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("gateway.example")
+    (tmp_path / "tls").mkdir()
+    for name in re.findall(r"tls/\S+?\.(?:pem|key)", example):
+        blob = leaf.private_key_pem if "key" in name else leaf.cert_chain_pems[0]
+        (authority.cert_pem if "ca" in name or "clients" in name else blob).write_to_path(tmp_path / name)
+    around = "version: 1\n"
+    if "upstreams:" not in example:
+        around += 'upstreams: {platform: {targets: [{url: "https://platform.example"}]}}\n'
+    (tmp_path / "routes.yaml").write_text(around + example)
+    said = [finding.message for finding in check(tmp_path / "routes.yaml", {})]
+    assert [message for message in said if "has no authentication" not in message] == []
+
+
+def test_what_proxies_are_told_is_what_the_tests_tell_them():
+    for name, (config, _, _) in KINDS.items():
+        (told,) = [text for kind, text in FENCED.findall(TLS) if kind == name]
+        for line in told.splitlines():
+            assert line.strip() in config
 
 
 def test_commands_in_the_pages_exist():

@@ -38,6 +38,13 @@ def test_a_trusted_proxy_is_believed():
     assert (exchange.client, exchange.peer, exchange.scheme) == ("192.0.2.1", "10.0.0.1", "https")
 
 
+def test_a_trusted_proxy_tells_certificates():
+    told = [(b"client-cert", b":AAAA:")]
+    more = {"trusted_proxies": ["10.0.0.0/8"], "certificate_header": "client-cert"}
+    for client, certificate in (("10.0.0.1", b"\0\0\0"), ("192.0.2.1", None)):
+        assert explainable("GET", "/", told, client=client, **more).peer_certificate == certificate
+
+
 @pytest.mark.parametrize(
     ("method", "target", "headers", "code"),
     [

@@ -16,6 +16,9 @@ from gateway.edge.fields import DROP, PASS, READ, classify
         (b"X_Api_Key", (b"x_api_key", DROP)),
         (b"Proxy-Authorization", (b"proxy-authorization", DROP)),
         (b"X-Real-Ip", (b"x-real-ip", DROP)),
+        (b"Client-Cert", (b"client-cert", DROP)),
+        (b"Client-Cert-Chain", (b"client-cert-chain", DROP)),
+        (b"X-Forwarded-Client-Cert", (b"x-forwarded-client-cert", DROP)),
     ],
 )
 def test_what_becomes_of_a_field(name: bytes, classified: tuple[bytes, int]) -> None:

@@ -34,3 +34,28 @@ def test_a_broken_request_has_ids_too():
         intake.exchange(b"nonsense\r\n\r\n", EdgeLimits(), "10.0.0.1", False, "http")
     stand_in = intake.broken("10.0.0.1", "https")
     assert (len(stand_in.trace_id), stand_in.client, stand_in.scheme) == (32, "10.0.0.1", "https")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "header", "told"),
+    [
+        (True, "client-cert", b"\0\0\0"),
+        (True, "", None),
+        (True, "x-other", None),
+        (False, "client-cert", None),
+    ],
+)
+def test_certificates_are_told_by_trusted_peers_only(trusted: bool, header: str, told: bytes | None):
+    data = HEAD[:-2] + b"Client-Cert: :AAAA:\r\nClient_Cert: :AAAA:\r\n\r\n"
+    intake = Intake(["10.0.0.0/8"], certificate_header=header)
+    exchange = intake.exchange(data, EdgeLimits(), "10.0.0.1", trusted, "http")
+    assert exchange.peer_certificate == told
+    assert exchange.headers == []
+
+
+def test_two_certificates_are_refused_from_trusted_peers_only():
+    data = HEAD[:-2] + b"Client-Cert: :AAAA:\r\n" * 2 + b"\r\n"
+    intake = Intake(["10.0.0.0/8"], certificate_header="client-cert")
+    with pytest.raises(Refused, match="more than once"):
+        intake.exchange(data, EdgeLimits(), "10.0.0.1", True, "http")
+    assert intake.exchange(data, EdgeLimits(), "192.0.2.1", False, "http").peer_certificate is None

@@ -92,6 +92,24 @@ def test_what_is_left_to_llhttp(data: bytes) -> None:
     assert not agree(data)
 
 
+@pytest.mark.parametrize("name", ["client-cert", "x-forwarded-client-cert", "x-mtls"])
+def test_a_header_that_tells_certificates_is_set_aside_by_both_readers(name: str) -> None:
+    fields = [b"%b:  :AAAA: " % name.title().encode(), b"X: y", b"%b: b" % name.encode()]
+    odd = [*fields, b"X-Empty:", b"%b:" % name.replace("-", "_").encode(), b"Connection: %b" % name.encode()]
+    reader = HeadReader(name.encode())
+    for lines, plain in ((fields, True), (odd, False)):
+        assert PlainReader(name.encode()).read_plain(head(*lines), LIMITS) is plain
+        for _ in range(2):
+            reader.read(head(*lines), LIMITS)
+            assert reader.forwarding == [(name.encode(), b":AAAA:"), (name.encode(), b"b")]
+            assert reader.headers[0] == (b"x", b"y")
+            assert name.encode() not in dict(reader.headers)
+    unread = HeadReader()
+    unread.read(head(*fields), LIMITS)
+    assert unread.forwarding == []
+    assert (name.encode() in dict(unread.headers)) == (name == "x-mtls"), "the known ones never pass"
+
+
 def test_limits_are_held_whatever_is_remembered() -> None:
     reader = HeadReader()
     data = head(b"X: 1", b"X: 2")

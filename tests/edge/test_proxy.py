@@ -24,6 +24,7 @@ upstreams: {aurora: {targets: [{url: "http://127.0.0.1:9"}]}}
 routes:
   - {name: games, match: {methods: [GET], path: "/games/:code"}, upstream: aurora, rewrite: "/v1/:code"}
   - {name: safe, match: {methods: [GET], path: /safe}, upstream: aurora, require_tls: true}
+  - {name: lobby, match: {methods: [GET, POST], path: /lobby}, upstream: aurora, require_tls: redirect}
 """
 
 
@@ -79,16 +80,20 @@ async def test_a_route_found_before_is_not_looked_for_again(behind: Behind) -> N
         ("GET", "/nowhere", 404, "ROUTE_NOT_FOUND"),
         ("POST", "/games/1", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/safe", 403, "HTTPS_REQUIRED"),
+        ("GET", "/lobby", 308, "HTTPS_REQUIRED"),
+        ("HEAD", "/lobby", 308, "HTTPS_REQUIRED"),
+        ("POST", "/lobby", 403, "HTTPS_REQUIRED"),
     ],
 )
 async def test_calls_that_no_route_takes(
     behind: Behind, method: str, path: str, status: int, code: str
 ) -> None:
     upstream = behind.answer_with()
-    call = make_exchange(method, path)
+    call = make_exchange(method, path, authority="games.example:8080", query="a=1")
     response = await behind.proxy.answer(call)
     assert (response.status, json.loads(response.body)["code"]) == (status, code)
     assert (response.header(b"allow") is not None) == (status == 405)
+    assert response.header(b"location") == (b"https://games.example/lobby?a=1" if status == 308 else None)
     assert upstream.calls == behind.proxy.generation.in_flight == 0
     behind.proxy.done(call, response, Outcome.COMPLETE)
     (record,) = behind.records()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from gateway.edge.sampling import Sampling
 from gateway.edge.server import EdgeServer
 from gateway.exchange import Exchange, Outcome, Response
 from tests.edge.scripted import Caller, ScriptedProxy, calling, fed, serving, until
+from tests.upstream.keys import der_of
 
 GET = b"GET /games HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -88,18 +90,101 @@ async def test_certificates_are_reloaded_live(ca: trustme.CA, tls: SimpleNamespa
         async with calling(port, ssl=trusting(ca), server_hostname="localhost") as kept:
             await kept.ask(GET)
             issue(ca, tls)
-            server.reload_certificate()
+            await server.renew_certificates()
             assert (await kept.ask(GET))[0] == 200
         after = await served()
         assert after != before
         Path(tls.key).write_bytes(ca.issue_cert("localhost").private_key_pem.bytes())
         with pytest.raises(ssl.SSLError):
-            server.reload_certificate()
+            await server.renew_certificates()
         assert await served() == after
 
 
-async def test_without_tls_there_is_nothing_to_reload():
-    EdgeServer(ScriptedProxy()).reload_certificate()
+async def test_authorities_are_replaced_live(ca: trustme.CA, tls: SimpleNamespace):
+    """What the old authority vouched for is worth nothing to new connections, not even a resumed session."""
+    other = trustme.CA()
+    callers = {authority: trusting(ca) for authority in (ca, other)}
+    for authority, context in callers.items():
+        authority.issue_cert("client@example.org").configure_cert(context)
+        context.maximum_version = (
+            ssl.TLSVersion.TLSv1_2
+        )  # where a session is there as soon as the handshake is
+
+    def connected(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+        raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+        with context.wrap_socket(raw, server_hostname="localhost", session=session) as caller:
+            caller.sendall(GET)
+            assert caller.recv(100).startswith(b"HTTP/1.1 200")
+            return caller.session
+
+    async with serving(ScriptedProxy(), tls=tls) as (server, port):
+        session = await asyncio.to_thread(connected, callers[ca])
+        await asyncio.to_thread(connected, callers[ca], session)
+        with pytest.raises((OSError, AssertionError)):
+            await asyncio.to_thread(connected, callers[other])
+        other.cert_pem.write_to_path(tls.client_ca)
+        await server.renew_certificates()
+        await asyncio.to_thread(connected, callers[other])
+        for known in (None, session):
+            with pytest.raises((OSError, AssertionError)):
+                await asyncio.to_thread(connected, callers[ca], known)
+
+
+async def test_unchanged_files_renew_nothing(ca: trustme.CA, tls: SimpleNamespace):
+    async with serving(ScriptedProxy(), tls=tls) as (server, _):
+        listeners = list(server._listeners)
+        await server.renew_certificates()
+        assert server._listeners == listeners
+        issue(ca, tls)
+        await server.renew_certificates()
+        assert len(server._listeners) == 1
+        assert server._listeners != listeners
+    issue(ca, tls)
+    await server.renew_certificates()  # closed meanwhile
+    assert server._listeners == []
+
+
+async def test_a_plain_listener_beside_tls(ca: trustme.CA, tls: SimpleNamespace):
+    proxy = ScriptedProxy()
+    async with serving(proxy, tls=tls) as (server, port):
+        _, plain = await server.listen(("127.0.0.1", 0), plain=True)
+        async with calling(plain) as caller:
+            assert (await caller.ask(GET))[0] == 200
+            issue(ca, tls)
+            await server.renew_certificates()
+        async with calling(plain) as caller:
+            assert (await caller.ask(GET))[0] == 200
+        async with calling(port, ssl=trusting(ca), server_hostname="localhost") as caller:
+            assert (await caller.ask(GET))[0] == 200
+    assert [exchange.scheme for exchange in proxy.seen] == ["http", "http", "https"]
+    for closed in (port, plain):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", closed)
+
+
+async def test_a_proxys_own_certificate_is_not_its_callers(ca: trustme.CA, tls: SimpleNamespace):
+    """Where proxies tell certificates, that of their connection to us is theirs alone."""
+    context = trusting(ca)
+    own = ca.issue_cert("proxy.example")
+    own.configure_cert(context)
+    told = ca.issue_cert("platform.example")
+    field = b"Client-Cert: :%b:\r\n" % b64encode(der_of(told))
+    for network, believed in (("127.0.0.1", True), ("192.0.2.1", False)):
+        proxy = ScriptedProxy()
+        more = {"tls": tls, "trusted_proxies": [network], "certificate_header": "client-cert"}
+        async with (
+            serving(proxy, **more) as (_, port),
+            calling(port, ssl=context, server_hostname="localhost") as caller,
+        ):
+            for extra in (b"", field):
+                assert (await caller.ask(GET[:-2] + extra + b"\r\n"))[0] == 200
+        shown = [exchange.peer_certificate for exchange in proxy.seen]
+        assert shown == ([None, der_of(told)] if believed else [der_of(own)] * 2)
+        assert all(exchange.header(b"client-cert") is None for exchange in proxy.seen)
+
+
+async def test_without_tls_there_is_nothing_to_renew():
+    await EdgeServer(ScriptedProxy()).renew_certificates()
 
 
 async def test_large_answers_and_refusals_over_tls(ca: trustme.CA, tls: SimpleNamespace):

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from gateway.upstream.settings import TargetConfig, TlsConfig, UpstreamConfig
 
+PIN = "sha256/4a6cPehI7OG6cuDZka5NDZ7FR8a60d3auda+sKfg4Ng="
+
 
 @pytest.mark.parametrize(
     ("url", "kept", "origin"),
@@ -52,6 +54,12 @@ def test_urls_that_are_none(url: str, message: str) -> None:
         ({"targets": [{"url": "http://a"}], "tls": {"ca": "x"}}, "no target is https"),
         ({"targets": [{"url": "https://a"}], "tls": {"verify": False}}, "no upstream goes unverified"),
         ({"targets": [{"url": "https://a"}], "tls": {"certificate": "x"}}, "belong together"),
+        ({"targets": [{"url": "http://a"}], "tls": {"pins": [PIN]}}, "no target is https"),
+        ({"targets": [{"url": "https://a"}], "tls": {"pins": [PIN[7:]]}}, "is not a pin"),
+        ({"targets": [{"url": "https://a"}], "tls": {"pins": [PIN.replace("256", "1")]}}, "is not a pin"),
+        ({"targets": [{"url": "https://a"}], "tls": {"pins": [PIN[:-1]]}}, "is not a pin"),
+        ({"targets": [{"url": "https://a"}], "tls": {"pins": ["sha256/AAAA"]}}, "is not a pin"),
+        ({"targets": [{"url": "https://a"}], "tls": {"pins": ["sha256/ä"]}}, "is not a pin"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": 5}}, "not a duration"),
         ({"targets": [{"url": "http://a"}], "timeout": {"total": "0s"}}, "greater than 0"),
         ({"targets": [{"url": "http://a"}], "timeout": {"connect": "31s"}}, "connect may take 31s"),
@@ -105,3 +113,9 @@ def test_what_may_be_secret_in_a_url_is_not_quoted(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|query") as refused:
         TargetConfig(url=url)
     assert "hush" not in refused.value.errors()[0]["msg"]  # type: ignore[attr-defined]
+
+
+def test_the_files_of_tls_are_told() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\n"
+    assert TlsConfig().files == ()
+    assert TlsConfig(ca="ca.pem", certificate=pem, key="key.pem").files == ("ca.pem", "key.pem")

@@ -10,7 +10,7 @@ import trustme
 from gateway.errors import Sent, UpstreamError
 from gateway.mistakes import Mistake
 from gateway.upstream.settings import TlsConfig
-from gateway.upstream.tls import load_identity, make_context
+from gateway.upstream.tls import digest, load_identity, make_context
 from tests.upstream.origins import Visit, call, ok, origin, upstream
 
 
@@ -166,3 +166,20 @@ def test_text_that_is_no_pem_after_all_is_not_repeated(authority: trustme.CA) ->
         with pytest.raises(Mistake) as caught:
             make_context(TlsConfig.model_validate(settings))
         assert "PRIVATE" not in str(caught.value)
+
+
+def test_a_digest_tells_changed_files(authority: trustme.CA, tmp_path: Path) -> None:
+    leaf = authority.issue_cert("gateway.example")
+    paths = {name: tmp_path / name for name in ("ca", "certificate", "key")}
+    for path in paths.values():
+        path.write_text(pem(*leaf.cert_chain_pems))
+    config = TlsConfig.model_validate({name: str(path) for name, path in paths.items()})
+    seen = {digest(config), digest(TlsConfig()), digest(TlsConfig(ca=pem(authority.cert_pem)))}
+    assert digest(config) in seen
+    for path in paths.values():
+        path.write_text(path.read_text() + "\n")
+        seen.add(digest(config))
+    assert len(seen) == 6
+    paths["key"].unlink()
+    with pytest.raises(Mistake, match=r"tls\.key: the file cannot be read"):
+        digest(config)

@@ -305,6 +305,9 @@ def _identity() -> Iterator[Case]:
         b"CF-Connecting-IP",
         b"X-Cluster-Client-IP",
         b"Client-IP",
+        b"Client-Cert",
+        b"Client-Cert-Chain",
+        b"X-Forwarded-Client-Cert",
     ):
         value = b"for=10.9.8.7" if name == b"Forwarded" else b"10.9.8.7"
         yield Case(14, name.decode(), get(b"%b: %b\r\n" % (name, value)), _without_in("10.9.8.7"))

@@ -51,6 +51,7 @@ FAMILIES = {
 CLAIMS = """
 X-Forwarded-Port X-Forwarded-Server X-Forwarded-Prefix X-Forwarded-User Forwarded X-Real-IP True-Client-IP
 X-Client-IP CF-Connecting-IP X-Cluster-Client-IP Client-IP
+Client-Cert Client-Cert-Chain X-Forwarded-Client-Cert
 X-HTTP-Method-Override X-HTTP-Method X-Method-Override X-Original-URL X-Rewrite-URL
 """.split()  # noqa: SIM905
 
