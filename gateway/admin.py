@@ -97,7 +97,7 @@ class Admin:
         return guarded
 
     def _refusal(self, request: Request) -> Response | None:
-        if request.url.path in _OPEN:
+        if request.scope["path"] in _OPEN:  # `request.url` is made of the Host header as well
             return None
         if self.token:
             given = request.headers.get("authorization", "")
