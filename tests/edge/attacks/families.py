@@ -75,7 +75,7 @@ def table(counts: Counter[int]) -> str:
 def append(path: Path, cases: Iterable[tuple[int, str]]) -> None:
     """Note the cases of one run of several, for a table over all of them."""
     with path.open("a") as file:
-        file.writelines(f"{family} {name}\n" for family, name in cases)
+        file.writelines(f"{family} {name}\n" for family, name in sorted(set(cases)))
 
 
 def read(path: Path) -> list[tuple[int, str]]:
