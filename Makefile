@@ -75,7 +75,7 @@ bench-size: setup ## fails where 10,000 networks or routes cost a call over 10 %
 edge-compare: bench-setup ## the attacks of tests/edge/attacks on us, nginx, HAProxy and Envoy (ARGS=-v tells every failure)
 	@$(BIN)/python -m tests.edge.attacks.compare $(ARGS)
 
-edge-flood: bench-setup ## how much slower calls get beside 500 slow and silent connections; fails from 20 % on
+edge-flood: setup ## how much slower calls get beside 500 slow and silent connections; fails from 20 % on
 	@$(BIN)/python -m bench.flood_cost $(ARGS)
 
 soak: setup ## good, slow, broken and hostile traffic for SECONDS (600): no good call fails, nothing grows
