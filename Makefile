@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare fuzz fuzz-setup audit-dependencies docs lock format
+.PHONY: help setup demo test test-compiled test-reload compiled coverage check bench bench-size bench-setup edge-compare edge-flood soak fuzz fuzz-setup audit-dependencies docs lock format
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,12 +24,15 @@ setup: .venv/.done ## make .venv with the command at .venv/bin/gateway
 demo: setup ## simulated providers and platform, the gateway, and a guided tour (ARGS=--once ends by itself)
 	@$(BIN)/gateway demo $(ARGS)
 
+test: export ATTACKS := $(if $(ARGS),,$(CURDIR)/.venv/attacks)
 test: setup ## all tests (ARGS=tests/edge for some of them)
 ifeq ($(ARGS),)
+	@rm -f $(ATTACKS)
 	@$(BIN)/pytest --numprocesses 2 --ignore tests/scenarios
 	@$(BIN)/pytest tests/scenarios  # whole conversations under load: one at a time
 	@if $(COMPILES); then $(MAKE) --no-print-directory test-compiled ARGS="tests/edge tests/upstream tests/scenarios/test_tracing.py"; \
 	  else echo "NOT tested: the compiled hot path, for want of a C compiler and Python's headers (apt-get install gcc python3-dev)"; fi
+	@$(BIN)/python -m tests.edge.attacks.families $(ATTACKS)
 else
 	@$(BIN)/pytest $(ARGS)
 endif
@@ -81,6 +84,12 @@ fuzz-setup: .venv/.fuzz-done
 	@echo "fetching atheris ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	@touch $@
+
+edge-flood: setup ## how much slower calls get beside 500 slow and silent connections; fails from 20 % on
+	@$(BIN)/python -m bench.flood_cost $(ARGS)
+
+soak: setup ## good, slow, broken and hostile traffic for SECONDS (600): no good call fails, nothing grows
+	@$(BIN)/python -m tests.soak.soak --seconds $(or $(SECONDS),600) $(ARGS)
 
 # What Debian has and PyPI has not: the origin and two contenders, and the load. As root they are installed.
 DEBIAN := nginx haproxy wrk gcc

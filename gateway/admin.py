@@ -118,7 +118,7 @@ class Admin:
         return None
 
     def _refusal(self, request: Request) -> Response | None:
-        if request.url.path in _OPEN:
+        if request.scope["path"] in _OPEN:  # `request.url` is made of the Host header as well
             return None
         if self.token:
             given = request.headers.get("authorization", "")

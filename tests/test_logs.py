@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gateway.logs import JsonFormatter, set_up
+from gateway.logs import JsonFormatter, TextFormatter, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,11 @@ def test_an_entry_is_one_line_of_ascii():
     assert entry["message"] == 'bad é"\n{"level": "info"}\x1b[31m'
     assert (entry["level"], entry["logger"]) == ("error", "gateway.edge")
     assert entry["time"].endswith("Z")
+
+
+def test_text_steers_no_terminal():
+    line = TextFormatter("%(message)s").format(record("%s", "a\x1b[31m\r\x9b2J\x00\tb\nc"))
+    assert line == r"a\x1b[31m\x0d\x9b2J\x00" + "\tb\nc"
 
 
 def test_a_failure_brings_its_traceback():

@@ -14,18 +14,23 @@ _CONTROLS = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
 MAX_LINE = 4096
 """Bytes of one chunk-size line with its extensions, or of one trailer line."""
 MAX_TRAILERS = 16 * 1024
+MAX_EXCESS = 16 * 1024
+"""Bytes of framing beyond what chunks of a byte need: else extensions could be sent without end."""
+_FRAMING = 16
+"""Bytes of framing that every chunk may have, and two more for each byte of its data."""
 
 
 class ChunkedDecoder:
     """Feed it what arrives; it gives back body bytes. Trailers are dropped: they could name any header."""
 
-    __slots__ = ("_left", "_line", "_state", "_trailers", "done", "rest")
+    __slots__ = ("_excess", "_left", "_line", "_state", "_trailers", "done", "rest")
 
     def __init__(self) -> None:
         self._state = _SIZE
         self._left = 0
         self._line = b""
         self._trailers = 0
+        self._excess = 0
         self.done = False
         self.rest = b""
         """What came after the body's end."""
@@ -69,6 +74,9 @@ class ChunkedDecoder:
             if not 1 <= len(digits) <= 15 or digits.translate(None, _HEX):
                 raise Refused("BAD_REQUEST", "the chunked body has an invalid chunk size")
             self._left = int(digits, 16)
+            self._excess = max(0, self._excess + len(line) - _FRAMING - 2 * self._left)
+            if self._excess > MAX_EXCESS:
+                raise Refused("BAD_REQUEST", "the chunked body is little but chunk extensions")
             self._state = _DATA if self._left else _TRAILERS
         elif not line:
             self.done = True

@@ -17,7 +17,8 @@ _PARTS = (
     "accesskey", "apikey", "authkey", "checksum", "credential", "digest", "passphrase", "passwd", "password",
     "privatekey", "secret", "session", "signature", "token",
 )  # fmt: skip
-_PARAMETER = re.compile(r"([^&;=]+)=([^&;]*)")
+_PARAMETER = re.compile(r"(?<![^&;])(=*[^&;=]+)=([^&;]*)")
+"""Sought only where a parameter begins: from every letter on, a long word would take quadratic time."""
 
 
 @lru_cache(1024)

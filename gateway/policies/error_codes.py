@@ -215,6 +215,8 @@ class _ErrorCodes:
         return "TEMPORARY" if status >= 500 or status in _TEMPORARY_STATUSES else "FINAL"
 
     def count_unmapped(self, native: str) -> None:
+        if not native.isprintable():  # whoever reads metrics in a terminal shall not obey a provider
+            native = native.encode("unicode_escape").decode()
         labels = (self.counted_as, native[:64])
         if labels not in self.unmapped.values and len(self.unmapped.values) >= LABELS_MAX:
             labels = (self.counted_as, "other")

@@ -34,7 +34,10 @@ class Owners:
             self._claims = (*self._claims, names[0])
 
     def find(self, claims: Claims) -> str:
-        """The one consumer that the claims mean. A claim that is a list means each of its values."""
+        """The one consumer that the claims mean. A claim that is a list means each of its values.
+
+        Not `sub`, which is one text (RFC 7519 §4.1.2).
+        """
         found = self._matching(claims)
         if not found:
             raise InvalidCredential("the token is valid, but belongs to no known consumer")
@@ -50,7 +53,7 @@ class Owners:
         found: set[str] = set()
         for claim in self._claims:
             value = claims.get(claim)
-            for one in value if isinstance(value, list) else (value,):
+            for one in value if isinstance(value, list) and claim != "sub" else (value,):
                 if isinstance(one, str):
                     for owner, issuer in self._owners.get((claim, one), ()):
                         if issuer is None or claims.get("iss") == issuer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterable, Mapping
 
 import httpx
 
@@ -44,7 +45,12 @@ class HttpxControlClient:
         timeout: float = 5.0,
     ) -> Answer:
         """One call, `timeout` in seconds from start to last byte. UpstreamError where no answer came."""
-        fields = {"accept": "*/*", "user-agent": "provider-gateway", **(headers or {})}
+        fields = {
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": "provider-gateway",
+            **(headers or {}),
+        }
         request = httpx.Request(
             method,
             url,
@@ -62,9 +68,11 @@ class HttpxControlClient:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    body = await self._read(response)
+                    assert isinstance(response.stream, AsyncIterable)
+                    packed = await self._read(response.stream)
                 finally:
                     await response.aclose()
+                body = _unpacked(packed, response.headers.get("content-encoding", ""))
         except TimeoutError:
             raise UpstreamError(
                 "UPSTREAM_TIMEOUT",
@@ -76,16 +84,40 @@ class HttpxControlClient:
             raise translate(error) from error
         return Answer(response.status_code, response.headers, body)
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, stream: AsyncIterable[bytes]) -> bytes:
+        """What was sent, as it is: httpx would unpack whatever a piece holds, and ask for the size later."""
         body = bytearray()
-        async for piece in response.aiter_bytes():
+        async for piece in stream:
             body += piece
             if len(body) > BODY_LIMIT:
-                raise UpstreamError(
-                    "UPSTREAM_INVALID", "The answer is larger than 4 MiB", sent=Sent.YES, reason="too_large"
-                )
+                raise _too_large()
         return bytes(body)
 
     async def close(self) -> None:
         """Drop the connections."""
         await self._transport.aclose()
+
+
+def _too_large() -> UpstreamError:
+    return UpstreamError(
+        "UPSTREAM_INVALID", "The answer is larger than 4 MiB", sent=Sent.YES, reason="too_large"
+    )
+
+
+def _unpacked(body: bytes, coding: str) -> bytes:
+    """A body without its content coding, which we never ask for. gzip and deflate are told by their form."""
+    if coding.lower() in ("", "identity"):
+        return body
+    unpacker = zlib.decompressobj(wbits=47)
+    try:
+        known = coding.lower() in ("gzip", "x-gzip", "deflate")
+        body = unpacker.decompress(body, BODY_LIMIT + 1) if known else b""
+    except zlib.error:
+        known = False
+    if len(body) > BODY_LIMIT:
+        raise _too_large()
+    if not known or not unpacker.eof:
+        raise UpstreamError(
+            "UPSTREAM_INVALID", "The answer is packed in no way known", sent=Sent.YES, reason="invalid"
+        )
+    return body

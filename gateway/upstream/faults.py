@@ -69,6 +69,11 @@ def lost(reason: str, *, sent: Sent) -> UpstreamError:
     return UpstreamError(code, _DETAILS[reason], sent=sent, reason=reason)
 
 
+def invalid() -> UpstreamError:
+    """An answer came that is no HTTP; whether the call took effect it does not tell."""
+    return UpstreamError(_INVALID, _DETAILS["invalid"], sent=Sent.UNKNOWN, reason="invalid")
+
+
 def connect_fault(error: OSError | UnicodeError) -> UpstreamError:
     """Why no connection came about. Nothing was sent."""
     reason = _reason(error)

@@ -8,13 +8,14 @@ from time import perf_counter_ns
 from typing import Any, Protocol
 
 import httpx
+from h2.exceptions import H2Error
 
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt, Body, Exchange, Headers, Response
 from gateway.stream import Stream
 from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.deadlines import NEVER, Deadlines
-from gateway.upstream.faults import TOO_LATE, lost, translate
+from gateway.upstream.faults import TOO_LATE, invalid, lost, translate
 from gateway.upstream.settings import TimeoutConfig
 
 
@@ -114,6 +115,8 @@ class Http2Call:
             elif self._attempt.sent is Sent.NO:  # the trace knows better than the kind of the error
                 fault.sent = Sent.NO
             self._end(fault)
+        except (H2Error, ValueError):  # what an upstream made up, and httpcore lets through as it is
+            self._end(lost("truncated", sent=Sent.YES) if self._attempt.status else invalid())
         except Exception as error:  # noqa: BLE001 - whatever broke the caller's body ends this call
             self._end(error)
         finally:
@@ -155,8 +158,8 @@ class Http2Call:
             self._head.set_result(response)
 
     async def _take(self, piece: bytes) -> None:
-        if self._over or self._stream is None:
-            return
+        if self._over or self._stream is None or not piece:
+            return  # an empty DATA frame is no end of the body, and no sign of life
         self._attempt.response_bytes += len(piece)
         self._stream.feed(piece)
         self._expect_more()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.chunked import MAX_LINE, MAX_TRAILERS, ChunkedDecoder
+from gateway.edge.chunked import MAX_EXCESS, MAX_LINE, MAX_TRAILERS, ChunkedDecoder
 from gateway.errors import Refused
 
 
@@ -25,6 +25,13 @@ GOOD = b'5;a=b;c="d"\r\nhello\r\n00000000001\r\n!\r\n0\r\nX-Trailer: 1\r\nother:
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
 def test_whatever_the_pieces(step: int):
     assert decode(GOOD, step) == (b"hello!", True, b"GET / HTTP/1.1\r\n")
+
+
+def test_framing_may_be_as_much_as_chunks_of_a_byte_need():
+    piece = b"1;%b\r\na\r\n" % (b"e" * 14) * 10_000
+    assert decode(piece + b"0\r\n\r\n", 65536) == (b"a" * 10_000, True, b"")
+    large = b"5000;%b\r\n%b\r\n" % (b"e" * MAX_LINE, b"a" * 0x5000)
+    assert decode(large.replace(b"e" * 20, b"", 1) * 50 + b"0\r\n\r\n", 65536)[1]
 
 
 @pytest.mark.parametrize("step", [1, 1000])
@@ -48,6 +55,7 @@ def test_whatever_the_pieces(step: int):
         b"5;a\nb\r\nhello\r\n",
         b"5;" + b"a" * MAX_LINE + b"\r\n",
         b"5;" + b"a" * MAX_LINE * 2,
+        b"1;%b\r\na\r\n" % (b"e" * 100) * (MAX_EXCESS // 80),
         b"0\r\nno trailer\r\n\r\n",
         b"0\r\n: x\r\n\r\n",
         b"0\r\nx : x\r\n\r\n",

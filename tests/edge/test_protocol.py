@@ -202,6 +202,7 @@ async def test_chunked_upload(split: int):
     assert proxy.seen[0].headers == []
 
 
+@pytest.mark.attack(11)
 async def test_continue_is_sent_when_the_body_is_first_read():
     reading = asyncio.Event()
 
@@ -221,6 +222,7 @@ async def test_continue_is_sent_when_the_body_is_first_read():
         assert (await caller.ask(GET))[0] == 200
 
 
+@pytest.mark.attack(11)
 async def test_no_continue_where_the_body_is_refused_or_already_here():
     proxy = ScriptedProxy(body_limit=10)
     async with serving(proxy) as (_, port), calling(port) as caller:
@@ -235,6 +237,7 @@ async def test_no_continue_where_the_body_is_refused_or_already_here():
         assert await caller.closed() == b""
 
 
+@pytest.mark.attack(11)
 async def test_an_early_answer_to_a_small_rest_keeps_the_connection():
     proxy = ScriptedProxy(answering(Response(403, [], b"no"), Response(200, [], b"yes")))
     async with serving(proxy) as (_, port), calling(port) as caller:
@@ -245,6 +248,7 @@ async def test_an_early_answer_to_a_small_rest_keeps_the_connection():
         assert (await caller.ask(b"x" + GET))[2] == b"yes"
 
 
+@pytest.mark.attack(11)
 async def test_an_early_answer_to_a_large_upload_arrives_before_the_close():
     proxy = ScriptedProxy(answering(Response(403, [], b"no")), body_limit=1 << 30)
     async with serving(proxy) as (_, port), calling(port) as caller:

@@ -29,6 +29,12 @@ def test_a_semicolon_separates_too_and_an_equals_sign_belongs_to_the_value() -> 
     assert redact_query("") == ""
 
 
+def test_what_is_no_parameter_stays() -> None:
+    for query in ("=", "&", "&&a&", "=a", "a" * 8192, "a=1&b", "==", "a&=&b"):
+        assert redact_query(query) == query
+    assert redact_query("=token=x") == "=token=REDACTED"
+
+
 def test_names_that_a_configuration_calls_secret() -> None:
     assert redact_query("a=1&%6b=x;k=y&kk=z&pin=1", ("k",)) == "a=1&%6b=REDACTED;k=REDACTED&kk=z&pin=REDACTED"
     assert redact_query("", ("k",)) == ""

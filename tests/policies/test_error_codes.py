@@ -240,6 +240,13 @@ async def test_gaps_are_counted_in_a_bounded_set():
     assert len(counts) == 201
 
 
+async def test_a_code_that_would_steer_a_terminal_is_counted_escaped():
+    services = make_services(route=RouteFacts(upstream="aurora"))
+    await run({}, answer(500, {"code": "\x1b[2J\nforged \u202e"}), services=services)
+    [(_, _, _, _, values)] = services.metrics.snapshot()
+    assert [labels[1] for labels, _ in values] == [r"\x1b[2J\nforged \u202e"]
+
+
 async def test_shadow_says_what_it_would_answer():
     original = answer(404, error("NO_SUCH_GAME"))
     response, exchange = await run({**RULES, "mode": "shadow"}, original)

@@ -25,12 +25,16 @@ def answer(status: int, body: bytes = b"{}", *headers: str) -> bytes:
 class _Reader(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, script: Callable[[Request], bytes]) -> None:
-        self.script = script
+    def __init__(self, script: Callable[[Request], bytes], readers: set[_Reader]) -> None:
+        self.script, self.readers = script, readers
         self.waiting = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.readers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.readers.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.waiting += data
@@ -60,14 +64,13 @@ class ScriptedOrigin:
         self.seen: list[Request] = []
         self._script = script
         self._loop = asyncio.new_event_loop()
-        self._readers: list[_Reader] = []
+        self._readers: set[_Reader] = set()
         self._server = self._loop.run_until_complete(self._loop.create_server(self._read, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def _read(self) -> _Reader:
-        self._readers.append(_Reader(self._answer))
-        return self._readers[-1]
+        return _Reader(self._answer, self._readers)
 
     def _answer(self, request: Request) -> bytes:
         self.seen.append(request)
@@ -82,7 +85,7 @@ class ScriptedOrigin:
         self._thread.join()
         self._server.close()
         for reader in self._readers:
-            reader.transport.abort()
+            reader.transport.abort()  # which tells it later
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 

@@ -28,6 +28,7 @@ def waited_for_a_core(*pids: int) -> float:
     return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
+@pytest.mark.attack(24)
 @pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle of the answer"])
 async def test_a_caller_who_leaves_ends_the_call_upstream(begun: bool) -> None:
     """Each call, by one clock for caller and origin; what other programs took is not the gateway's."""

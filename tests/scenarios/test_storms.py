@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
 from tests.scenarios.running import gateway
 from tests.upstream.origins import Visit, ok, origin
@@ -19,6 +20,7 @@ CONFIG = """
 REQUEST = b"GET /games HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
 
 
+@pytest.mark.attack(32)
 async def test_an_origin_that_fails_everything_sees_few_retries() -> None:
     calls = 300
     lists = {"storm": "- retry: {attempts: 3, budget: 20%}\n- timeout: {total: 20s}"}

@@ -22,3 +22,10 @@ def test_owners_by_claim():
         owners.find({"azp": "p", "roles": ["wallet"]})
     with pytest.raises(ValueError, match="platform and aurora both own tokens"):
         owners.add(("azp", "p"), "aurora", "https://one.example")
+
+
+def test_a_subject_is_one_text():
+    owners = Owners()
+    owners.add(("sub", "platform"), "platform")
+    for subject in (["platform"], {"platform": 1}, None, 7):
+        assert not owners.claimed({"sub": subject})

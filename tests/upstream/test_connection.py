@@ -30,6 +30,7 @@ async def test_a_small_answer_comes_whole_and_its_connection_is_kept() -> None:
         assert len(place.visits) == 1
 
 
+@pytest.mark.attack(12)
 async def test_poison_behind_an_answer_reaches_nobody() -> None:
     poison = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison"
     async with origin(ok(b"clean") + poison) as place, upstream(place) as up:
@@ -38,6 +39,7 @@ async def test_poison_behind_an_answer_reaches_nobody() -> None:
             assert len(place.visits) == number
 
 
+@pytest.mark.attack(12)
 async def test_an_answer_on_an_idle_connection_reaches_nobody() -> None:
     async with origin(ok(b"clean")) as place, upstream(place) as up:
         await up(call())
@@ -47,6 +49,7 @@ async def test_an_answer_on_an_idle_connection_reaches_nobody() -> None:
         assert len(place.visits) == 2
 
 
+@pytest.mark.attack(12)
 async def test_a_stray_answer_that_the_loop_has_not_read_yet() -> None:
     async with origin(ok(b"clean")) as place, upstream(place) as up:
         await up(call())
@@ -125,6 +128,7 @@ async def test_a_body_that_ends_with_the_connection() -> None:
         assert await body_of(await up(call())) == b"hello world"
 
 
+@pytest.mark.attack(12)
 @pytest.mark.parametrize("framing", [b"content-length: 50", b"transfer-encoding: chunked"])
 async def test_a_body_that_breaks_off_fails_its_reader(framing: bytes) -> None:
     async def cut(visit: Visit) -> None:
@@ -146,6 +150,7 @@ async def test_a_body_that_breaks_off_fails_its_reader(framing: bytes) -> None:
         assert exchange.attempts[0].error == "truncated"
 
 
+@pytest.mark.attack(12)
 @pytest.mark.parametrize(
     ("answer", "code", "reason"),
     [

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
+import zlib
 
 import pytest
 
@@ -30,6 +32,7 @@ async def test_a_form_with_basic_credentials() -> None:
     await client.close()
 
 
+@pytest.mark.attack(28)
 async def test_it_keeps_no_cookies_follows_no_redirects_and_asks_no_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -67,6 +70,34 @@ async def test_an_answer_is_bounded() -> None:
         with pytest.raises(UpstreamError) as caught:
             await client.request("GET", place.url)
     assert caught.value.reason == "too_large"
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "reason"),
+    [
+        (gzip.compress(b"{}"), b"gzip", ""),
+        (gzip.compress(b"{}"), b"X-GZIP", ""),
+        (zlib.compress(b"{}"), b"deflate", ""),
+        (b"{}", b"identity", ""),
+        (gzip.compress(b" " * BODY_LIMIT * 2), b"gzip", "too_large"),
+        (gzip.compress(b"{}")[:-4], b"gzip", "invalid"),
+        (b"{}", b"gzip", "invalid"),
+        (gzip.compress(gzip.compress(b"{}")), b"gzip, gzip", "invalid"),
+        (b"{}", b"br", "invalid"),
+    ],
+    ids=["gzip", "capitals", "deflate", "identity", "bomb", "half", "not packed", "twice", "unknown"],
+)
+async def test_what_is_packed_though_nobody_asked_for_it(body: bytes, coding: bytes, reason: str) -> None:
+    client = HttpxControlClient()
+    async with origin(ok(body, b"content-encoding: " + coding)) as place:
+        if reason:
+            with pytest.raises(UpstreamError) as caught:
+                await client.request("GET", place.url)
+            assert (caught.value.code, caught.value.reason) == ("UPSTREAM_INVALID", reason)
+        else:
+            assert (await client.request("GET", place.url)).body == b"{}"
+        assert b"\r\naccept-encoding: identity\r\n" in place.heads[0].lower()
     await client.close()
 
 

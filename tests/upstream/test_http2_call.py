@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from h2.exceptions import ProtocolError
 
 from gateway.errors import Sent, UpstreamError
 from gateway.exchange import Attempt
@@ -109,6 +110,33 @@ async def test_an_answer_that_breaks_off() -> None:
         "truncated",
     )
     assert attempt.response_bytes == 3
+
+
+@pytest.mark.parametrize(
+    "error", [ProtocolError("a window over its limit"), ValueError("a status of letters")]
+)
+async def test_what_an_upstream_made_up_is_its_fault(error: Exception) -> None:
+    made, attempt, request = make(Lane(error))
+    with pytest.raises(UpstreamError) as caught:
+        await made.begin(request)
+    assert (caught.value.code, caught.value.sent, caught.value.reason) == (
+        "UPSTREAM_INVALID",
+        Sent.UNKNOWN,
+        "invalid",
+    )
+    assert attempt.error == "invalid"
+    made, attempt, request = make(Lane(httpx.Response(200, stream=Body(b"abc", error))))
+    response = await made.begin(request)
+    with pytest.raises(UpstreamError, match="UPSTREAM_INVALID"):
+        await body_of(response)
+    assert attempt.error == "truncated"
+
+
+@pytest.mark.attack(22)
+async def test_an_empty_piece_is_no_end_and_no_sign_of_life() -> None:
+    made, attempt, request = make(Lane(httpx.Response(200, stream=Body(b"the ", b"", b"whole", b""))))
+    assert await body_of(await made.begin(request)) == b"the whole"
+    assert attempt.error == ""
 
 
 async def test_nothing_was_sent_where_the_head_never_left() -> None:

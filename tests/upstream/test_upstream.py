@@ -78,6 +78,7 @@ async def test_a_header_cannot_begin_a_second_request() -> None:
         assert place.visits == []
 
 
+@pytest.mark.attack(28)
 async def test_redirects_are_passed_on_and_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     redirect = ok(b"", b"location: http://169.254.169.254/", b"set-cookie: a=b", status=b"302 Found")

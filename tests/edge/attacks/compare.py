@@ -25,29 +25,11 @@ from bench.contenders.contender import program
 from bench.processes import PROXY_CORE, StartError, free_port, start
 from tests.edge.attacks.cases import CASES
 from tests.edge.attacks.conversation import attack, origin_in_a_thread
+from tests.edge.attacks.families import FAMILIES
 from tests.edge.attacks.test_attacks import CONFIG
 from tests.scenarios.running import gateway
 
 PATIENCE_SECONDS = 3.0
-FAMILIES = {
-    1: "length and coding together",
-    2: "Content-Length",
-    3: "Transfer-Encoding",
-    4: "Transfer-Encoding over 1.0",
-    5: "chunks",
-    6: "fields",
-    7: "trailers",
-    8: "Host and absolute targets",
-    9: "methods and request lines",
-    10: "upgrades",
-    13: "fields that Connection names",
-    14: "claimed addresses",
-    15: "names with an underscore",
-    16: "paths",
-    17: "paths after a rewrite",
-    18: "method override",
-    20: "sizes",
-}
 CLAIMS = """
 X-Forwarded-Port X-Forwarded-Server X-Forwarded-Prefix X-Forwarded-User Forwarded X-Real-IP True-Client-IP
 X-Client-IP CF-Connecting-IP X-Cluster-Client-IP Client-IP
@@ -215,9 +197,11 @@ def main(argv: list[str]) -> int:
 
     counts = Counter(case.family for case in CASES)
     table = Table("family", "cases", *failures, title="cases failed")
-    for family, words in FAMILIES.items():
+    for family in sorted(counts):
         table.add_row(
-            f"{family} {words}", str(counts[family]), *(str(found[family]) for found in failures.values())
+            f"{family} {FAMILIES[family]}",
+            str(counts[family]),
+            *(str(found[family]) for found in failures.values()),
         )
     table.add_row("all", str(len(CASES)), *(str(found.total()) for found in failures.values()))
     console.print(table)

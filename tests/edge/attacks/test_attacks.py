@@ -39,7 +39,13 @@ def edge(origin: RecordingOrigin) -> Iterator[Gateway]:
         yield running
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.family}-{case.name}" for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.attack(case.family), id=f"{case.family}-{case.name}")
+        for case in CASES
+    ],
+)
 def test_attack(case: Case, edge: Gateway, origin: RecordingOrigin) -> None:
     assert attack(edge.port, case, origin) == ""
 
