@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config, ConfigError, check_workers, diff, load
+from gateway.logs import mask_by
 from gateway.metrics import Metrics, Sample, merge
 from gateway.processes import ObserverProcess, WorkerProcess
 from gateway.watching import signature, watch
@@ -32,6 +33,8 @@ class Supervisor:
         self.environ = environ
         self.generation = 1
         self._seen = signature(config)
+        self.exposed = False
+        """Others than this machine reach the admin port."""
         self.draining: bool = False
         self.started_unix = time.time()
         self.last_reload_error = ""
@@ -277,6 +280,9 @@ class Supervisor:
                 return self._refuse("failed", f"it cannot be read: {error!r}")
             if apart := check_workers(config, self.count):
                 return self._refuse("bad_file", f"{ConfigError(apart)}")
+            if self.exposed and not config.server.admin.tokens:
+                told = "the admin port is reachable from outside, and server.admin.token is gone: set it"
+                return self._refuse("bad_file", told)
             changes = diff(self.config, config)
             if config.fingerprint == self.config.fingerprint:
                 self.last_reload_error = ""
@@ -299,6 +305,7 @@ class Supervisor:
             if config.telemetry != self.config.telemetry:
                 self._replace_observer(config)
             self.generation, self.config = number, config
+            mask_by(config.telemetry.mask.rules())
             self._generation_gauge.set(number)
             self._reloads.add(("ok",))
             self.last_reload_error = ""
