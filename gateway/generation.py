@@ -21,6 +21,7 @@ from gateway.routing import Router
 from gateway.services import Clock, ControlClient, RouteFacts, Services, State
 from gateway.stores import Stores
 from gateway.upstream import Upstream
+from gateway.upstream.tls import fingerprint
 
 log = logging.getLogger("gateway")
 
@@ -97,7 +98,7 @@ class Generation:
     def _upstream(self, name: str) -> Upstream:
         config = self.config.upstreams[name]
         return self.world.state.keep(
-            ("upstream", name, config),
+            ("upstream", name, config, fingerprint(config.tls)),
             lambda: Upstream(name, config, metrics=self.world.metrics, control=self.world.control),
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from gateway.config.configuration import Config
 from gateway.config.crosschecks import CrossChecks
 from gateway.config.document import Document
 from gateway.config.findings import ConfigError, Finding, Place, show
-from gateway.config.lists import PolicyLists, Resolved
+from gateway.config.lists import Entry, PolicyLists, Resolved
 from gateway.config.models import RoutesFile
 from gateway.config.salvage import Broken, salvage
 from gateway.config.shapes import Shape, secret_names, secret_values
 from gateway.files import read_file
+from gateway.observer.redaction import is_secret
 from gateway.policies import POLICIES
+from gateway.policies.upstream_auth import ClientCertificate, UpstreamAuthConfig
+from gateway.upstream.settings import TlsConfig
 
 
 def load(path: Path | str, environ: Mapping[str, str]) -> Config:
@@ -71,6 +76,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         return None, shown
 
     entries = {file.routes[index].name: found.entries for index, found in resolved.items()}
+    shown_to_upstreams = _pem_files(file, entries)
     config = Config(
         path=path,
         consumers=file.consumers,
@@ -89,8 +95,12 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[F
         telemetry=file.telemetry,
         state=file.state,
         journal=file.journal,
-        fingerprint=_fingerprint(document, lists),
-        files=tuple(dict.fromkeys([path, *document.files, *lists.files, *_certificates(file, path.parent)])),
+        fingerprint=_fingerprint(document, lists, shown_to_upstreams),
+        files=tuple(
+            dict.fromkeys(
+                [path, *document.files, *lists.files, *_certificates(file, path.parent), *shown_to_upstreams]
+            )
+        ),
         warnings=tuple(shown),
     )
     return config, shown
@@ -124,8 +134,25 @@ def _certificates(file: RoutesFile, folder: Path) -> list[Path]:
     return [] if tls is None else [folder / tls.certificate, folder / tls.key]
 
 
-def _fingerprint(document: Document, lists: PolicyLists) -> str:
+def _pem_files(file: RoutesFile, entries: Mapping[str, Iterable[Entry]]) -> list[Path]:
+    """Certificates, keys and authorities for upstreams: renewed ones come under the old name."""
+    shown: list[TlsConfig | ClientCertificate] = [upstream.tls for upstream in file.upstreams.values()]
+    for entry in chain.from_iterable(entries.values()):
+        config = None if entry.placed is None else entry.placed.config
+        if isinstance(config, UpstreamAuthConfig) and config.client_certificate is not None:
+            shown.append(config.client_certificate)
+    paths: list[str | None] = []
+    for one in shown:
+        key = None if one.key is None else one.key.get_secret_value()
+        paths += [one.certificate, key, one.ca]
+    return [Path(path) for path in dict.fromkeys(paths) if path and not path.startswith("-----BEGIN ")]
+
+
+def _fingerprint(document: Document, lists: PolicyLists, files: Iterable[Path]) -> str:
     said = {read.name: read.value for read in [document, *lists.documents]}
+    for path in files:
+        with suppress(OSError):  # gone since it was checked: that is a change as well
+            said[f"file {path}"] = hashlib.sha256(read_file(path)).hexdigest()
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -154,3 +181,15 @@ def _secrets(documents: list[Document]) -> Iterator[str]:
                 for name, settings in entry.items() if isinstance(entry, dict) else ():
                     if name in policies:
                         yield from secret_values(settings, policies[name])
+                    if name == "headers":
+                        yield from _secret_headers(settings)
+
+
+def _secret_headers(settings: Any) -> Iterator[str]:
+    """What `headers` sets, where the header's name tells of a secret: most others are none."""
+    for edits in settings.values() if isinstance(settings, dict) else ():
+        for verb in ("set", "add"):
+            values = edits.get(verb) if isinstance(edits, dict) else None
+            for name, value in values.items() if isinstance(values, dict) else ():
+                if isinstance(value, str) and (is_secret(name) or name.lower() in ("cookie", "set-cookie")):
+                    yield value

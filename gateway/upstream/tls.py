@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 from gateway.files import read_file, why
@@ -33,6 +34,15 @@ def content(value: str, field: str) -> bytes:
     except OSError as error:
         file = "the file" if field.endswith("key") else _name(value)
         raise Mistake(f"{field}: {file} cannot be read: {why(error)}", _PEM_OR_PATH) from None
+
+
+def fingerprint(config: TlsConfig) -> bytes:
+    """Of what its files hold now: renewed certificates come under old names. Mistake, as from `content`."""
+    key = None if config.key is None else config.key.get_secret_value()
+    digest = sha256()
+    for field, value in (("ca", config.ca), ("certificate", config.certificate), ("key", key)):
+        digest.update(sha256(content(value, f"tls.{field}") if value else b"").digest())
+    return digest.digest()
 
 
 def _only_trusting(ca: str) -> ssl.SSLContext:

@@ -10,7 +10,7 @@ import trustme
 from gateway.errors import Sent, UpstreamError
 from gateway.mistakes import Mistake
 from gateway.upstream.settings import TlsConfig
-from gateway.upstream.tls import load_identity, make_context
+from gateway.upstream.tls import fingerprint, load_identity, make_context
 from tests.upstream.origins import Visit, call, ok, origin, upstream
 
 
@@ -166,3 +166,17 @@ def test_text_that_is_no_pem_after_all_is_not_repeated(authority: trustme.CA) ->
         with pytest.raises(Mistake) as caught:
             make_context(TlsConfig.model_validate(settings))
         assert "PRIVATE" not in str(caught.value)
+
+
+def test_a_fingerprint_is_that_of_what_the_files_hold(authority: trustme.CA, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    config = TlsConfig(ca=str(path))
+    before = fingerprint(config)
+    assert before == fingerprint(TlsConfig(ca=pem(authority.cert_pem))) == fingerprint(config)
+    assert before != fingerprint(TlsConfig())
+    path.write_text("another")
+    assert fingerprint(config) != before
+    path.unlink()
+    with pytest.raises(Mistake, match=r"tls\.ca"):
+        fingerprint(config)
