@@ -1,23 +1,24 @@
 """The admin port: health, readiness, metrics and the API of the command line, as a Starlette application.
 
-Loopback by default; on any other address every call needs the bearer token. State changes by POST only,
-and only with a JSON content type, which no cross-site form can send.
+Loopback by default; on any other address every call needs the bearer token. State changes by POST only, only
+with a JSON content type, which no cross-site form can send, and never for a page of another origin.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
+from gateway.admin_gate import WRONG_TOKEN_SECONDS, BodyError, Gate, problem, read_body
 from gateway.auditing import AuditError
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config
@@ -29,22 +30,12 @@ from gateway.supervisor import Supervisor
 Endpoint = Callable[[Request], Awaitable[Response]]
 TEXT_LIMIT = 500
 """Characters of what was asked that the audit log keeps."""
-_OPEN = frozenset({"/healthz", "/readyz"})
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody from outside this machine can reach `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _host_name(authority: str) -> str:
-    """A Host header without its port."""
-    name, _, port = authority.lower().rpartition(":")
-    return name if port.isdecimal() else authority.lower()
+_DRESS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers of every answer."""
 
 
 def not_purgeable(config: Config, route: str | None = None, tag: str | None = None) -> str:
@@ -66,11 +57,22 @@ def not_purgeable(config: Config, route: str | None = None, tag: str | None = No
 
 
 class Admin:
-    """The endpoints, over one supervisor. `token` is empty on loopback only."""
+    """The endpoints, over one supervisor. `exposed`: others than this machine reach the port."""
 
-    def __init__(self, supervisor: Supervisor, token: str = "") -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        exposed: bool = False,
+        wrong_token_seconds: float = WRONG_TOKEN_SECONDS,
+    ) -> None:
         self.supervisor = supervisor
-        self.token = token
+        self.gate = Gate(
+            lambda: supervisor.config.server.admin,
+            supervisor.metrics,
+            exposed=exposed,
+            wrong_token_seconds=wrong_token_seconds,
+        )
 
     def app(self) -> Starlette:
         """The application to serve."""
@@ -84,58 +86,56 @@ class Admin:
             ("/api/reload", self.reload, ["POST"]),
             ("/api/cache/purge", self.purge, ["POST"]),
         ]
-        return Starlette(
-            routes=[Route(path, self._guard(endpoint), methods=verbs) for path, endpoint, verbs in routes]
+        app = Starlette(
+            routes=[Route(path, self._guard(endpoint), methods=verbs) for path, endpoint, verbs in routes],
+            exception_handlers={HTTPException: self._no_endpoint},
         )
+        app.router.redirect_slashes = False
+        return app
 
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
-            refusal = self._refusal(request)
-            response = await self._recorded(request, refusal)
+            response = await self.gate.refusal(request)
             if response is None:
-                response = await endpoint(request)
-            response.headers["cache-control"] = "no-store"
-            response.headers["x-content-type-options"] = "nosniff"
-            response.headers["content-security-policy"] = "default-src 'none'; frame-ancestors 'none'"
+                try:
+                    request.state.body = await read_body(request) if request.method == "POST" else b""
+                    response = await self._recorded(request) or await endpoint(request)
+                except BodyError as error:
+                    response = self.gate.refuse(error.reason, error.status, error.detail)
+                    await self._refused(request, response)
+            else:
+                await self._refused(request, response)
+            response.headers.update(_DRESS)
             return response
 
         return guarded
 
-    async def _recorded(self, request: Request, refusal: Response | None) -> Response | None:
-        """What changes something, and what is refused, comes into the audit log first; else it is refused."""
-        if refusal is None and request.method != "POST":
+    async def _recorded(self, request: Request) -> Response | None:
+        """What changes something comes into the audit log first; what cannot come there is refused."""
+        if request.method != "POST":
             return None
-        client = request.client.host if request.client is not None else ""
-        asked = {"client": client, "method": request.method, "path": request.url.path[:TEXT_LIMIT]}
-        if refusal is not None:
-            await self.supervisor.auditing.happened("admin", "refused", **asked, status=refusal.status_code)
-            return refusal
-        body = (await request.body())[:TEXT_LIMIT].decode(errors="backslashreplace")
+        body = request.state.body[:TEXT_LIMIT].decode(errors="backslashreplace")
         try:
-            await self.supervisor.auditing.note("admin", "asked", **asked, body=body)
+            await self.supervisor.auditing.note("admin", "asked", **_asked(request), body=body)
         except AuditError as error:
-            return _problem(503, str(error))
+            return problem(503, str(error))
         return None
 
-    def _refusal(self, request: Request) -> Response | None:
-        if request.scope["path"] in _OPEN:  # `request.url` is made of the Host header as well
-            return None
-        if self.token:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
-                return _problem(
-                    401,
-                    "a bearer token is needed: the one of server.admin.token",
-                    {"www-authenticate": "Bearer"},
-                )
-        elif _host_name(request.headers.get("host", "")) not in _LOCAL_NAMES:
-            return _problem(403, "without a token the admin port answers to localhost only")  # DNS rebinding
-        if (
-            request.method == "POST"
-            and request.headers.get("content-type", "").split(";")[0] != "application/json"
-        ):
-            return _problem(415, "say content-type: application/json")
-        return None
+    async def _refused(self, request: Request, response: Response) -> None:
+        await self.supervisor.auditing.happened(
+            "admin", "refused", **_asked(request), status=response.status_code
+        )
+
+    async def _no_endpoint(self, request: Request, error: Exception) -> Response:
+        """What there is not is told only to those who may ask."""
+        assert isinstance(error, HTTPException)
+        response = await self.gate.refusal(request)
+        if response is None:
+            response = problem(error.status_code, error.detail, dict(error.headers or {}))
+        else:
+            await self._refused(request, response)
+        response.headers.update(_DRESS)
+        return response
 
     async def healthz(self, _request: Request) -> Response:
         """The process lives."""
@@ -195,7 +195,7 @@ class Admin:
         try:
             answer = await self.supervisor.observer.ask(op, **payload)
         except (OSError, TimeoutError, EOFError) as error:
-            return _problem(
+            return problem(
                 503, f"the observer does not answer ({type(error).__name__}); calls are not affected"
             )
         return JSONResponse(
@@ -212,8 +212,8 @@ class Admin:
     async def purge(self, request: Request) -> Response:
         """Forget cached answers: `{"route": NAME}` or `{"tag": NAME}`."""
         try:
-            body = await request.json()
-        except ValueError:
+            body = json.loads(request.state.body)
+        except (ValueError, RecursionError):
             body = None
         if (
             not isinstance(body, dict)
@@ -221,7 +221,7 @@ class Admin:
             or not {"route", "tag"} >= body.keys()
             or not all(isinstance(name, str) for name in body.values())
         ):
-            return _problem(400, 'say {"route": "NAME"} or {"tag": "NAME"}')
+            return problem(400, 'say {"route": "NAME"} or {"tag": "NAME"}')
         counts = await self.supervisor.tell("purge", body)
         told = {"purged": sum(count for count in counts if isinstance(count, int))}
         # Answers outlive the configuration they were kept under: only what forgot nothing can be a mistake.
@@ -230,6 +230,7 @@ class Admin:
         return JSONResponse(told)
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    body = {"type": "about:blank", "status": status, "detail": detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+def _asked(request: Request) -> dict[str, str]:
+    """What the audit log keeps of a request to the admin port."""
+    client = request.client.host if request.client is not None else ""
+    return {"client": client, "method": request.method, "path": request.scope["path"][:TEXT_LIMIT]}

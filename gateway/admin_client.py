@@ -11,8 +11,10 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from gateway.observer.printable import printable
 
 _URL = re.compile(r"https?://[^/\s]+/*$")
 
@@ -131,14 +133,54 @@ def show_status(args: argparse.Namespace) -> int:
     state = "ready" if status["ready"] else "draining" if status["draining"] else "not ready"
     uptime = f"up {status['uptime_seconds']:.0f}s"
     print(f"{state}: generation {status['generation']} of {status['config']}, {uptime}")
-    for worker in status["workers"]:
-        busy = f"{worker.get('connections')} connections, {worker.get('in_flight')} calls under way"
-        print(f"  worker process {worker['pid']}: {worker.get('error') or busy}")
-        for upstream in worker.get("upstreams", {}).values():
-            print(f"    {upstream}")
+    print(f"\n{_table(_worker_rows(status['workers']))}")
+    if upstreams := _upstream_rows(status["workers"]):
+        print(f"\n{_table(upstreams)}")
     if status["last_reload_error"]:
-        print(f"the last reload was refused:\n{status['last_reload_error']}")
+        print(f"\nthe last reload was refused:\n{status['last_reload_error']}")
     return 0 if status["ready"] else 1
+
+
+_WORKER = ("process", "generation", "connections", "calls")
+_UPSTREAM = ("upstream", "target", "healthy", "calls", "active", "idle", "waiting")
+
+
+def _worker_rows(workers: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    """One row a worker; the names of the columns first."""
+    rows: list[Sequence[str]] = [_WORKER]
+    for worker in workers:
+        told = [worker.get(key, "-") for key in ("pid", "generation", "connections", "in_flight")]
+        error = worker.get("error")
+        rows.append(
+            [*map(str, told), f"does not answer: {printable(str(error))}"] if error else [*map(str, told)]
+        )
+    return rows
+
+
+def _upstream_rows(workers: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    """One row a target, added up over the workers; nothing where none told of any."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for worker in workers:
+        for name, targets in worker.get("upstreams", {}).items():
+            for target in targets:
+                counts = [1, int(target["healthy"]), target["calls"], *target["connections"].values()]
+                known = sums.get((name, target["target"]), [0] * len(counts))
+                sums[name, target["target"]] = [a + b for a, b in zip(known, counts, strict=True)]
+    rows: list[Sequence[str]] = [_UPSTREAM] if sums else []
+    for (name, target), (told, healthy, *counts) in sums.items():
+        state = "yes" if healthy == told else "no" if not healthy else f"{healthy} of {told}"
+        rows.append([name, target, state, *map(str, counts)])
+    return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side, each as wide as its widest cell."""
+    widths: list[int] = []
+    for row in rows:
+        widths += [0] * (len(row) - len(widths))
+        widths = [max(width, len(row[at])) if at < len(row) else width for at, width in enumerate(widths)]
+    lines = ["  ".join(f"{cell:{widths[at]}}" for at, cell in enumerate(row)).rstrip() for row in rows]
+    return "\n".join(lines)
 
 
 def tell_reload(args: argparse.Namespace) -> int:

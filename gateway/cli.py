@@ -263,7 +263,7 @@ def run_explain(args: argparse.Namespace) -> int:
     for text in args.header:
         name, colon, value = text.partition(":")
         if not colon:
-            print(f"--header {text!r} is not K:V, like x-api-key:secret", file=sys.stderr)
+            print("a --header is not K:V, like x-api-key:secret", file=sys.stderr)  # which may be the secret
             return 2
         headers.append((name.strip().lower().encode(), value.strip().encode()))
     config = _load(args.config)

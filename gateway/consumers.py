@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.mistakes import Mistake
+from gateway.mistakes import Mistake, shown_url
 from gateway.networks import AnyNetwork, Network
 from gateway.units import Duration, Secret
 
@@ -64,7 +64,7 @@ def _check_url(text: str) -> str:
         url = _URL.validate_python(text)
     except ValueError:
         raise Mistake(
-            f"{text!r} is not an http or https URL", "write it like https://login.example/keys"
+            f"{shown_url(text)} is not an http or https URL", "write it like https://login.example/keys"
         ) from None
     if url.username or url.password:
         raise Mistake("a URL may not carry a user name or password", "give them in their own fields")
@@ -106,7 +106,9 @@ HeaderName = Annotated[str, AfterValidator(_check_header)]
 class Settings(BaseModel):
     """Base of the nested models: strict and frozen, hence usable as a key of kept state."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 def only_one(model: BaseModel, what: str) -> str:

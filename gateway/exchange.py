@@ -298,4 +298,5 @@ class Response:
         return self.body if len(self.body) <= limit else None
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} {self.kind or 'ok'}, body {self.body!r:.60}>"
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else "a stream"
+        return f"<Response {self.status} {self.kind or 'ok'}, body {size}>"

@@ -9,6 +9,7 @@ from gateway.config import Config
 from gateway.errors import CODES, Refused, Sent, UpstreamError
 from gateway.exchange import Exchange
 from gateway.https import hsts, https_only
+from gateway.observer.masking import Masking
 from gateway.routing import Router
 from gateway.services import Answer, RouteFacts, Services
 from gateway.stores import Stores
@@ -56,12 +57,35 @@ class Explanation:
 
 
 async def explain(config: Config, exchange: Exchange) -> Explanation:
-    """Walk a call through the configuration without making it."""
-    told = Explanation(f"{exchange.method} {exchange.path} from {exchange.client}")
+    """Walk a call through the configuration without making it.
+
+    What it says of the call is masked and redacted as the access log is: explanations are mailed around.
+    """
+    masking = Masking(config.telemetry.mask.rules())
+    told = await _explain(config, exchange, masking)
+    told.why = [_shown(why, exchange, masking) for why in told.why]
+    for step in told.policies:
+        step.decides = masking.prose(step.decides)
+    return told
+
+
+def _shown(why: str, exchange: Exchange, masking: Masking) -> str:
+    """A reason, which may name the call's path and what its parts stand for."""
+    template = exchange.route.path if exchange.route is not None else ""
+    why = why.replace(exchange.path, masking.path(exchange.path, template))
+    for name, value in (exchange.params or {}).items():
+        if mark := masking.mark(name):
+            why = why.replace(f":{name} is {value}", f":{name} is {mark}")
+    return masking.text(why)
+
+
+async def _explain(config: Config, exchange: Exchange, masking: Masking) -> Explanation:
+    told = Explanation("")
     router = Router(config)
     try:
         route, params = router.find(exchange.method, exchange.path, exchange.authority)
     except Refused as refusal:
+        told.request = f"{exchange.method} {masking.path(exchange.path)} from {exchange.client}"
         told.refused = refusal.code
         told.why = [
             f"{refusal.detail or CODES[refusal.code].title} ({refusal.code})",
@@ -69,6 +93,8 @@ async def explain(config: Config, exchange: Exchange) -> Explanation:
         ]
         return told
     exchange.route, exchange.params = route, params
+    path = exchange.path
+    told.request = f"{exchange.method} {masking.path(path, route.path)} from {exchange.client}"
     told.route = route.name
     told.why = router.why(exchange.method, exchange.path, exchange.authority)
     if route.require_tls and exchange.scheme != "https":
@@ -105,7 +131,8 @@ async def explain(config: Config, exchange: Exchange) -> Explanation:
     upstream = config.upstreams[route.upstream]
     told.consumer = exchange.consumer.name if exchange.consumer else ""
     told.upstream = f"{route.upstream}: {upstream.describe()}"
-    told.target = target
+    secrets = sorted({name for policy in route.policies for name in policy.secret_parameters()})
+    told.target = masking.target(target, path, route.path, secrets)
     return told
 
 

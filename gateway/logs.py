@@ -1,15 +1,27 @@
-"""The gateway's own log lines on standard error: what it did to itself, never what callers sent."""
+"""The gateway's own log lines on standard error: what it did to itself, never what callers sent.
+
+Should an error's words quote a caller after all, secrets and personal data in them go as in the access log.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
+import threading
 import time
+from types import TracebackType
 from typing import Literal
+
+from gateway.observer.masking import Masking, MaskSettings
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; everything in it escaped, so that no value can forge a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masking = Masking()
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -18,10 +30,10 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
-            "message": record.getMessage(),
+            "message": self.masking.prose(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = self.masking.prose(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=True)
 
 
@@ -29,20 +41,45 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people. Line breaks are ours: findings and tracebacks have some; no escape is."""
+    """For people: time, level, message, and a traceback below it. Line breaks are ours; no escape is."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        self.masking = Masking()
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).translate(_ESCAPED)
+        return self.masking.prose(super().format(record)).translate(_ESCAPED)
 
 
 def set_up(level: str = "info", form: Literal["json", "text"] = "text") -> None:
     """Send the gateway's log to standard error."""
     handler = logging.StreamHandler()
-    if form == "json":
-        handler.setFormatter(JsonFormatter())
-    else:
-        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("gateway").setLevel(level.upper())
+
+
+def mask_by(rules: MaskSettings) -> None:
+    """Let what is logged from now on be masked by these rules: a reload may bring others."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter | TextFormatter):
+            handler.formatter.masking = Masking(rules)
+
+
+def log_crashes() -> None:
+    """Let what ends this process or one of its threads be a log line like any other, not a bare traceback."""
+
+    def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, Exception):
+            logging.getLogger("gateway").critical("crashed", exc_info=(kind, error, trace))
+        else:  # Ctrl-C
+            sys.__excepthook__(kind, error, trace)
+
+    def crashed_in_thread(told: threading.ExceptHookArgs) -> None:
+        if told.exc_value is not None:
+            crashed(told.exc_type, told.exc_value, told.exc_traceback)
+
+    sys.excepthook = crashed
+    threading.excepthook = crashed_in_thread

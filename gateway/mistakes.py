@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -24,6 +25,14 @@ class Mistake(ValueError):  # noqa: N818 - of whoever wrote the file, not of our
 
     def __str__(self) -> str:
         return f"{self.what}: {self.mend}"
+
+
+_PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
+
+
+def shown_url(url: str) -> str:
+    """A URL as a message may quote it: without what may be a password, or a token in a query."""
+    return repr(_PRIVATE.sub("…", url))
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

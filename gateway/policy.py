@@ -31,7 +31,9 @@ class Policy(Protocol):
 class PolicyConfig(BaseModel):
     """What YAML may say about one policy: it describes and builds itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     name: ClassVar[str]
     forwards_again: ClassVar[bool] = False

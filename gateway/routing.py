@@ -183,10 +183,10 @@ class Router:
         if allowed:
             raise Refused(
                 "METHOD_NOT_ALLOWED",
-                f"{path} takes {', '.join(allowed)}",
+                f"this path takes {', '.join(allowed)}",
                 headers=((b"allow", ", ".join(allowed).encode()),),
             )
-        raise Refused("ROUTE_NOT_FOUND", f"no route takes {path}")
+        raise Refused("ROUTE_NOT_FOUND", "no route takes this path")  # it may hold a secret
 
     def _fitting(self, path: str, authority: str) -> list[Route]:
         """Routes whose host and path fit, most specific first; only for errors and explanations."""

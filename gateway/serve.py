@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import socket
 import sys
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from gateway.admin import Admin, is_loopback
+from gateway.admin import Admin
+from gateway.admin_gate import is_loopback
 from gateway.auditing import AuditError
 from gateway.config import Config, ConfigError, check_workers, load, render_findings
-from gateway.logs import set_up
+from gateway.logs import log_crashes, mask_by, set_up
 from gateway.supervisor import Supervisor
 
 
@@ -51,15 +53,26 @@ def serve(args: argparse.Namespace) -> int:
     if args.workers < 1:
         print("--workers must be at least 1", file=sys.stderr)
         return 2
-    token = config.server.admin.token.get_secret_value() if config.server.admin.token else ""
-    if not token and not is_loopback(args.admin_host):
+    if not config.server.admin.tokens and not is_loopback(args.admin_host):
         print(
             f"--admin-host {args.admin_host} is reachable from outside: set server.admin.token first",
             file=sys.stderr,
         )
         return 2
     set_up(config.telemetry.logs.level, config.telemetry.logs.format)
-    return uvloop.run(_serve(args, config, token))
+    mask_by(config.telemetry.mask.rules())
+    log_crashes()
+    leave_no_core()
+    return uvloop.run(_serve(args, config))
+
+
+def leave_no_core() -> None:
+    """Let no crash of this process or its children write its memory, hence secrets, to a file.
+
+    Only the soft limit falls: `prlimit --core=unlimited --pid PID` lifts it for whoever hunts a crash.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _authority(host: str, port: int) -> str:
@@ -90,8 +103,9 @@ def cannot_listen(host: str, port: int, error: Exception, *, option: str = "", p
     return f"{told}; say another --{option}host or --{option}port"
 
 
-async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
+async def _serve(args: argparse.Namespace, config: Config) -> int:
     supervisor = Supervisor(args.config, config, os.environ, workers=args.workers)
+    supervisor.exposed = not is_loopback(args.admin_host)
     host = args.host or config.server.host
     try:
         port = supervisor.listen(host, args.port)
@@ -116,7 +130,7 @@ async def _serve(args: argparse.Namespace, config: Config, token: str) -> int:
         print(told, file=sys.stderr)
         return 2
     admin_port = admin_socket.getsockname()[1]
-    app = Admin(supervisor, token).app()
+    app = Admin(supervisor, exposed=supervisor.exposed).app()
     admin = _AdminServer(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     )

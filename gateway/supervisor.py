@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.auditing import AuditError, Auditing
 from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config, ConfigError, check_workers, diff, load
+from gateway.logs import mask_by
 from gateway.metrics import Metrics, Sample, merge
 from gateway.processes import ObserverProcess, WorkerProcess
 from gateway.watching import signature, watch
@@ -35,6 +36,8 @@ class Supervisor:
         self.environ = environ
         self.generation = 1
         self._seen = signature(config)
+        self.exposed = False
+        """Others than this machine reach the admin port."""
         self.draining: bool = False
         self.started_unix = time.time()
         self.last_reload_error = ""
@@ -295,6 +298,9 @@ class Supervisor:
                 return await self._refuse("failed", f"it cannot be read: {error!r}", cause)
             if apart := check_workers(config, self.count):
                 return await self._refuse("bad_file", f"{ConfigError(apart)}", cause)
+            if self.exposed and not config.server.admin.tokens:
+                told = "the admin port is reachable from outside, and server.admin.token is gone: set it"
+                return await self._refuse("bad_file", told, cause)
             changes = diff(self.config, config)
             if config.fingerprint == self.config.fingerprint:
                 self.last_reload_error = ""
@@ -325,6 +331,7 @@ class Supervisor:
             if config.telemetry != self.config.telemetry:
                 self._replace_observer(config)
             self.generation, self.config = number, config
+            mask_by(config.telemetry.mask.rules())
             self._generation_gauge.set(number)
             self._reloads.add(("ok",))
             self.last_reload_error = ""

@@ -146,6 +146,16 @@ RateText = Annotated[
 ]
 """A `Rate`; in YAML `100/second`."""
 
+
+class PrivateText(str):
+    """Text that may hold a secret, though not always: no repr shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 Secret = SecretStr
 """A value that no output shows; in YAML best as `{env: NAME}` or `{file: PATH}`."""
 

@@ -21,7 +21,7 @@ from gateway.edge.proxy import Proxy
 from gateway.edge.sampling import sampling
 from gateway.edge.server import EdgeServer
 from gateway.generation import Generation, World
-from gateway.logs import set_up
+from gateway.logs import log_crashes, mask_by, set_up
 from gateway.recorder import Recorder
 from gateway.stores import Stores
 from gateway.upstream import Upstream
@@ -82,6 +82,7 @@ class Worker:
             raise RuntimeError(f"generation {number} was not prepared")
         gone = generation.start()
         self._audit(generation)
+        mask_by(generation.config.telemetry.mask.rules())
         if self.proxy is None:
             await self._serve(generation)
         else:
@@ -153,7 +154,7 @@ class Worker:
             "generations": len(self.world.generations) if self.world else 0,
             "in_flight": generation.in_flight if generation else 0,
             "connections": self.server.connections if self.server else 0,
-            "upstreams": {n: repr(u) for n, u in generation.upstreams.items()} if generation else {},
+            "upstreams": {n: u.status() for n, u in generation.upstreams.items()} if generation else {},
         }
 
     async def do_purge(self, payload: dict[str, str]) -> int:
@@ -207,6 +208,7 @@ def main() -> None:
     """Started by the supervisor only: `gateway.worker CONTROL_FD OBSERVER_PATH LEVEL FORMAT FD...`."""
     control, observer_path, level, form, *listeners = sys.argv[1:]
     set_up(level, "json" if form == "json" else "text")
+    log_crashes()
     uvloop.run(_run(int(control), [int(fd) for fd in listeners], observer_path))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.admin import Admin, is_loopback, not_purgeable
+from gateway.admin import Admin, not_purgeable
 from gateway.auditing import AuditError
 from gateway.channel import ChannelClosed
 from gateway.config import load
+from gateway.config.server import AdminConfig
 from gateway.metrics import Metrics
 
 JSON = {"content-type": "application/json"}
@@ -77,7 +78,8 @@ class Supervisor:
     def __init__(self) -> None:
         self.ready, self.draining, self.generation = True, False, 4
         self.path, self.started_unix, self.last_reload_error = "routes.yaml", 0.0, ""
-        self.config = SimpleNamespace(fingerprint="f")
+        self.config = SimpleNamespace(fingerprint="f", server=SimpleNamespace(admin=AdminConfig()))
+        self.metrics = Metrics()
         self.workers = {0: Worker(None)}
         self.observer = Observer()
         self.reloads = 0
@@ -107,17 +109,10 @@ def supervisor() -> Supervisor:
 
 
 def client(supervisor: Supervisor, token: str = "", host: str = "127.0.0.1:8081") -> httpx.AsyncClient:
-    app = Admin(supervisor, token).app()  # type: ignore[arg-type]
+    if token:
+        supervisor.config.server.admin = AdminConfig.model_validate({"token": token})
+    app = Admin(supervisor, exposed=bool(token), wrong_token_seconds=0).app()  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{host}")
-
-
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("[::1]", True), ("localhost", True),
-     ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("gateway.example", False)],
-)  # fmt: skip
-def test_which_addresses_nobody_outside_reaches(host: str, local: bool) -> None:
-    assert is_loopback(host) is local
 
 
 async def test_health_and_readiness_need_no_proof(supervisor: Supervisor) -> None:
@@ -177,11 +172,46 @@ async def test_no_get_changes_anything_and_posts_must_say_json(supervisor: Super
 
 async def test_pages_are_nobodys_to_keep_or_frame(supervisor: Supervisor) -> None:
     async with client(supervisor) as asking:
-        for path in ("/healthz", "/metrics", "/api/status"):
+        for path in ("/healthz", "/metrics", "/api/status", "/nothing", "/api/reload"):
             headers = (await asking.get(path)).headers
             assert headers["cache-control"] == "no-store"
             assert headers["x-content-type-options"] == "nosniff"
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+async def test_what_there_is_not_is_told_only_to_those_who_may_ask(supervisor: Supervisor) -> None:
+    async with client(supervisor, "secret", "gateway.example") as asking:
+        for method, path in (("GET", "/nothing"), ("PUT", "/api/reload"), ("GET", "/api/status/")):
+            assert (await asking.request(method, path)).status_code == 401
+            found = await asking.request(method, path, headers={"authorization": "Bearer secret"})
+            assert found.status_code == (405 if method == "PUT" else 404)
+            assert found.headers["content-type"] == "application/problem+json"
+        assert found.json()["detail"] == "Not Found"
+        put = await asking.put("/api/reload", headers={"authorization": "Bearer secret"})
+        assert put.headers["allow"] == "POST"
+
+
+async def test_a_head_is_answered_like_a_get(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        for path in ("/healthz", "/readyz", "/metrics", "/api/status", "/api/traces"):
+            assert (await asking.head(path)).status_code == 200
+
+
+async def test_a_page_of_another_origin_changes_nothing(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+            assert (await asking.post("/api/reload", json={}, headers=headers)).status_code == 403
+    assert supervisor.reloads == 0
+
+
+async def test_bodies_are_bounded(supervisor: Supervisor) -> None:
+    async with client(supervisor) as asking:
+        for path in ("/api/reload", "/api/cache/purge"):
+            large = await asking.post(path, content=b" " * 65_537, headers=JSON)
+            assert (large.status_code, "65536 bytes" in large.json()["detail"]) == (413, True)
+        deep = await asking.post("/api/cache/purge", content=b"[" * 60_000, headers=JSON)
+        assert deep.status_code == 400
+    assert (supervisor.reloads, supervisor.told) == (0, [])
 
 
 async def test_metrics_are_prometheus_text(supervisor: Supervisor) -> None:

@@ -108,4 +108,4 @@ def test_they_show_what_they_are():
     attempt.error = "reset"
     assert repr(attempt) == "<Attempt http://127.0.0.1:1 reset>"
     assert repr(make_exchange()) == "<Exchange GET /games from 127.0.0.1, 0 attempts>"
-    assert "200 ok" in repr(Response(200))
+    assert repr(Response(200, body=b"s3cret")) == "<Response 200 ok, body 6 bytes>"

@@ -90,6 +90,42 @@ def test_secrets_are_never_told(folder: Path, capsys: pytest.CaptureFixture[str]
         assert secret not in said.out + said.err
 
 
+PRIVATE = """
+version: 1
+upstreams: {it: {targets: [{url: "http://127.0.0.1:9"}], health: {path: "/health?key=s3cret"}}}
+routes:
+  - name: launch
+    match: {methods: [GET], path: "/launch/:token/:nickname"}
+    upstream: it
+    rewrite: /v1/:nickname/:token
+    policies: [{rate_limit: {rate: 5/second, by: "header:x-session"}}]
+telemetry: {mask: {parameters: [tag]}}
+"""
+
+
+def test_secrets_and_personal_data_that_were_typed_are_not_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "routes.yaml").write_text(PRIVATE)
+    calls = [
+        ["/launch/s3cret/bob?sid=s3cret&tag=bob&to=bob@x.example&page=2", "--header", "x-session: s3cret"],
+        ["/nowhere/bob@x.example/4111111111111111?token=s3cret"],
+        ["/launch/s3cret/bob", "--header", "s3cret"],
+    ]
+    for call in calls:
+        for form in ([], ["--json"]):
+            with pytest.raises(SystemExit):
+                main(["explain", "GET", *call, "--config", str(tmp_path / "routes.yaml"), *form])
+    said = capsys.readouterr()
+    assert "GET /launch/REDACTED/MASKED from 127.0.0.1" in said.out
+    assert ":token is REDACTED, :nickname is MASKED" in said.out
+    assert "/v1/MASKED/REDACTED?sid=REDACTED&tag=MASKED&to=MASKED&page=2" in said.out
+    assert "counts this call for its x-session towards 5/second" in said.out
+    assert "GET /nowhere/MASKED/MASKED from 127.0.0.1" in said.out
+    for text in ("s3cret", "bob", "4111"):
+        assert text not in said.out + said.err
+
+
 async def test_a_target_that_cannot_be_is_told(folder: Path) -> None:
     """The edge lets no such path in; an embedder might."""
     text = (folder / "routes.yaml").read_text()

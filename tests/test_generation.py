@@ -31,6 +31,8 @@ CONFIG = """
       - {name: other, match: {methods: [GET], path: /other}, upstream: two}
 """
 
+TRUSTING = 'two: {targets: [{url: "https://127.0.0.1:10"}], tls: {ca: ca.pem}}'
+
 
 @pytest.fixture
 def world() -> World:
@@ -65,6 +67,24 @@ async def test_an_upstream_that_did_not_change_is_the_same_one(world: World, tmp
     assert second.upstreams["one"] is first.upstreams["one"]
     assert second.upstreams["two"] is not first.upstreams["two"]
     assert [thing for thing in second.start() if thing is first.upstreams["two"]]
+
+
+async def test_an_upstream_whose_authority_was_renewed_is_another_one(world: World, tmp_path: Path) -> None:
+    text = CONFIG.replace('two: {targets: [{url: "http://127.0.0.1:10"}]}', TRUSTING)
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    before = read(tmp_path, text)
+    assert tmp_path / "ca.pem" in before.files
+    first = Generation(1, before, world)
+    first.start()
+    again = read(tmp_path, text)
+    assert again.fingerprint == before.fingerprint
+    assert Generation(2, again, world).upstreams["two"] is first.upstreams["two"]
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    after = read(tmp_path, text)
+    assert after.fingerprint != before.fingerprint
+    third = Generation(3, after, world)
+    assert third.upstreams["two"] is not first.upstreams["two"]
+    assert third.upstreams["one"] is first.upstreams["one"]
 
 
 @pytest.mark.interpreted

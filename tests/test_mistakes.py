@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError, model_validator
 
-from gateway.mistakes import Mistake, suggest
+from gateway.mistakes import Mistake, shown_url, suggest
 
 GATEWAY = Path(__file__).parent.parent / "gateway"
 JUDGES = [
@@ -74,3 +74,16 @@ def test_a_guess_or_what_there_is() -> None:
     assert suggest("x", {"cache": 1}) == "there is cache"
     assert suggest("x", []) == "there are none"
     assert suggest("zz", [f"name{n:02}" for n in range(30)]).endswith("name19, …")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://me:s3cret@host/x", "'ftp://…@host/x'"),
+        ("https://host/x?key=s3cret", "'https://host/x?…'"),
+        ("https://host/x#s3cret", "'https://host/x#…'"),
+        ("nonsense", "'nonsense'"),
+    ],
+)
+def test_a_url_is_quoted_without_what_may_be_secret(url: str, shown: str) -> None:
+    assert shown_url(url) == shown

@@ -104,7 +104,7 @@ def test_a_host_that_is_not_this_machine_is_told_as_such(
 ) -> None:
     for option in ("", "admin-"):
         arguments = asked(tmp_path, **{f"{option}host".replace("-", "_"): host})
-        assert asyncio.run(_serve(arguments, load(arguments.config, {}), "")) == 2
+        assert asyncio.run(_serve(arguments, load(arguments.config, {}))) == 2
         said = told.format(mend=f"say --{option}host with an address of this machine")
         assert capsys.readouterr().err == f"cannot listen on {host}:0: {said}\n"
 
@@ -133,6 +133,23 @@ def test_with_a_token_the_admin_port_may_be_for_everybody() -> None:
         proof = {"authorization": "Bearer long-enough-a-token", "host": "gateway.example"}
         assert httpx.get(f"{admin}/metrics", headers=proof).status_code == 200
         running.admin = admin
+
+
+def test_no_crash_writes_memory_to_a_file() -> None:
+    with gateway(CONFIG) as running:
+        for pid in (running.process.pid, *children_of(running.process.pid)):
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            (core,) = [line.split() for line in limits.splitlines() if line.startswith("Max core file size")]
+            assert core[4] == "0"
+
+
+def test_metrics_may_be_open_where_all_else_needs_a_token() -> None:
+    text = TOKEN.replace("{token: long-enough-a-token}", "{token: long-enough-a-token, open_metrics: true}")
+    with gateway(text, options=("--admin-host", "0.0.0.0")) as running:
+        running.admin = running.admin.replace("0.0.0.0", "127.0.0.1")
+        assert "gateway_workers 1" in httpx.get(f"{running.admin}/metrics").text
+        assert httpx.get(f"{running.admin}/api/status").status_code == 401
+        assert running.metric("gateway_admin_refused_total", reason="no_token") == 1
 
 
 def test_state_changes_by_json_posts_from_here_only() -> None:

@@ -275,3 +275,14 @@ async def test_one_signal_told_twice_at_once_drains_once(
     await supervisor.stopped.wait()
     told = [record.message for record in caplog.records if record.message.startswith(("draining", "told"))]
     assert told == ["draining: 0s until the listeners close, then 1s for calls under way"]
+
+
+async def test_an_exposed_admin_port_keeps_its_token(supervisor: Supervisor) -> None:
+    supervisor.exposed = True
+    change(supervisor, "other")
+    assert await supervisor.reload() == []
+    assert "server.admin.token is gone" in supervisor.last_reload_error
+    assert await generations(supervisor) == [1, 1]
+    supervisor.path.write_text(CONFIG.replace("{drain:", "{admin: {token: s3cret}, drain:"))
+    assert await supervisor.reload() == ["server: admin.token is added"]
+    assert supervisor.config.server.admin.tokens == ("s3cret",)

@@ -85,7 +85,9 @@ async def test_a_prepared_generation_serves_once_committed(worker: Worker, url: 
     assert await shown(worker) == "2"
     status = await worker.handle("status", None)
     assert (status["pid"], status["generation"]) == (os.getpid(), 2)
-    assert "<Upstream origin" in status["upstreams"]["origin"]
+    (target,) = status["upstreams"]["origin"]
+    assert (target["target"], target["healthy"], target["calls"]) == (url, True, 0)
+    assert target["connections"] == {"active": 0, "idle": 1, "waiting": 0}
     assert worker.proxy is not None
     assert worker.proxy.recorder.worker == 3
     names = {sample[0] for sample in await worker.handle("metrics", None)}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from gateway.config.configuration import Config, PlacedPolicy
-from gateway.units import BareNumber
+from gateway.observer.redaction import redact_target
+from gateway.units import BareNumber, PrivateText
 
 _MISSING = object()
+_PRIVATE = (SecretStr, PrivateText)
+_USER_INFO = re.compile(r"(?<=://)[^/\s@]*@")
 
 
 def diff(old: Config, new: Config) -> list[str]:
@@ -31,8 +35,8 @@ def diff(old: Config, new: Config) -> list[str]:
     ]
 
 
-_AT_START = ("server: host ", "server: tls", "server: admin.")
-"""What a reload cannot change: sockets, their TLS, and who may use the admin port."""
+_AT_START = ("server: host ", "server: tls")
+"""What a reload cannot change: sockets and their TLS."""
 
 
 def _when(change: str) -> str:
@@ -112,8 +116,9 @@ def _settings(
         was, now = before.get(path, _MISSING), after.get(path, _MISSING)
         if path.partition(".")[0].partition("[")[0] in skip or was == now:
             continue
-        if isinstance(was, SecretStr) or isinstance(now, SecretStr) or "key" in path.rpartition(".")[2]:
-            how = "added" if was is _MISSING else "removed" if now is _MISSING else "changed"
+        if isinstance(was, _PRIVATE) or isinstance(now, _PRIVATE) or "key" in path.rpartition(".")[2]:
+            nothing = (_MISSING, None)
+            how = "added" if was in nothing else "removed" if now in nothing else "changed"
             yield f"{subject}: {path} is {how}"
         elif was is _MISSING or was is None:
             yield f"{subject}: {path} is now {_text(now)}"
@@ -139,7 +144,7 @@ def _leaves(value: Any, path: str = "", written: Any = None) -> Iterator[tuple[s
         for index, inner in enumerate(value):
             form = written[index] if isinstance(written, list) and index < len(written) else None
             yield from _leaves(inner, f"{path}[{index + 1}]", form)
-    elif isinstance(value, SecretStr) or value is None:
+    elif isinstance(value, _PRIVATE) or value is None:
         yield path, value
     else:
         form = value if written is None else written
@@ -149,4 +154,6 @@ def _leaves(value: Any, path: str = "", written: Any = None) -> Iterator[tuple[s
 def _text(value: Any) -> str:
     if isinstance(value, BareNumber | float):
         return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str):
+        return redact_target(_USER_INFO.sub("…@", value)) if "/" in value else value
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from gateway.errors import GatewayError
+from gateway.observer.redaction import redact_query
 
 _LONGEST_LINE = 300
 """Characters of a source line that are shown."""
@@ -105,7 +106,8 @@ def show(
 
     `secrets` are the keys that hold some; `values` are secrets known as such, which no line may show.
     """
-    hidden = sorted((value for value in set(values) if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+    pieces = {piece for value in values for piece in (value, *_ESCAPED.split(value))}
+    hidden = sorted((piece for piece in pieces if len(piece) >= _SHORTEST_SECRET), key=len, reverse=True)
     excerpts: dict[tuple[str, int], str] = {}  # a file may be one line, and every finding is about that
 
     def shown(finding: Finding) -> Finding:
@@ -148,9 +150,12 @@ def render_findings(findings: Iterable[Finding], *, color: bool = False) -> str:
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@\"']*@")
 _QUERY = re.compile(r"(://[^\s\"'?]*\?)[^\s\"'},]+")
+_PARAMETERS = re.compile(r"\?([\w%.-]+=[^\s\"'},]*)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_ESCAPED = re.compile(r"""[\x00-\x1f\x7f-\x9f\u2028\u2029"'\\]+""")
+"""What a file may write otherwise than it is, or on another line: a secret is blotted out around it."""
 _SHORTEST_SECRET = 4
 """Shorter texts are in every other line by chance; keys that hold secrets are blotted out all the same."""
 
@@ -161,6 +166,11 @@ def _without(line: str, hidden: Sequence[str]) -> str:
     return line
 
 
+def _blot_query(found: re.Match[str]) -> str:
+    """The query of a path, unless one of its parameters is secret by its name."""
+    return found[0] if redact_query(found[1]) == found[1] else "?…"
+
+
 def blot(line: str, secrets: frozenset[str]) -> str:
     """A source line fit to be shown: no secret values, no passwords in URLs, no terminal escapes.
 
@@ -168,7 +178,7 @@ def blot(line: str, secrets: frozenset[str]) -> str:
     given as `{env: …}` or `{file: …}` is no secret: it only says where one is kept.
     """
     line = _CONTROL.sub(" ", line)
-    line = _QUERY.sub(r"\1…", _USER_INFO.sub("…@", line))
+    line = _PARAMETERS.sub(_blot_query, _QUERY.sub(r"\1…", _USER_INFO.sub("…@", line)))
     if not secrets:
         return line
     names = "|".join(sorted(map(re.escape, secrets), key=len, reverse=True))

@@ -18,6 +18,7 @@ from gateway.config.models import RoutesFile
 from gateway.config.salvage import Broken, salvage
 from gateway.config.shapes import Shape, secret_names, secret_values
 from gateway.files import read_file
+from gateway.observer.redaction import is_secret
 from gateway.policies import POLICIES
 
 
@@ -174,3 +175,15 @@ def _secrets(documents: list[Document]) -> Iterator[str]:
                 for name, settings in entry.items() if isinstance(entry, dict) else ():
                     if name in policies:
                         yield from secret_values(settings, policies[name])
+                    if name == "headers":
+                        yield from _secret_headers(settings)
+
+
+def _secret_headers(settings: Any) -> Iterator[str]:
+    """What `headers` sets, where the header's name tells of a secret: most others are none."""
+    for edits in settings.values() if isinstance(settings, dict) else ():
+        for verb in ("set", "add"):
+            values = edits.get(verb) if isinstance(edits, dict) else None
+            for name, value in values.items() if isinstance(values, dict) else ():
+                if isinstance(value, str) and (is_secret(name) or name.lower() in ("cookie", "set-cookie")):
+                    yield value

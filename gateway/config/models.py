@@ -166,7 +166,7 @@ class RouteConfig(Settings):
     """Where its calls go."""
     rewrite: Annotated[str, AfterValidator(check_rewrite)] | None = None
     """The path as forwarded, where it is another; `:name` and a final `/*` stand for what was matched."""
-    policies: tuple[Any, ...] = ()
+    policies: tuple[Any, ...] = Field(default=(), repr=False)
     """Names of policy lists and inline policies, outermost first."""
     limits: RouteLimitsConfig = RouteLimitsConfig()
     """Limits of its own."""

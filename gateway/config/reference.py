@@ -38,7 +38,8 @@ This page is written from the models: `python -m gateway.config.reference > docs
   after the file was parsed, so whatever a variable holds stays plain text; a file loses its final line
   break. Paths are relative to the folder of `routes.yaml`. Hence no mapping of your own can have `env`, or
   `file` alone, as its keys.
-- A **secret** is never shown, in no error, log, trace or page. Keep it out of the file with `{env: …}`.
+- A **secret** is never shown, in no error, log, trace or page. Keep it out of the file with `{env: …}` or
+  `{file: …}`; [Secrets](secrets.md) tells how it is rotated.
 - YAML is read strictly, and as version 1.2 has it: `off` and `yes` are text, `010` is ten. Duplicate keys,
   anchors' aliases, merge keys and tags are errors. Keys are always text.
 

@@ -10,6 +10,7 @@ from gateway.config.document import Location
 from gateway.config.scalars import LONGEST_NUMBER
 from gateway.config.shapes import Shape
 from gateway.mistakes import Mistake, suggest
+from gateway.observer.redaction import redact_query
 
 _QUOTE = "'"
 _ALTERNATIVES = re.compile(r"\^?\(((?:[a-z_:]+(?:\[[^]]*\][+*]?)?\|?)+)\)\$?")
@@ -49,6 +50,7 @@ _BOUNDS = {
 _LONGEST_TEXT = 60
 """Characters of a value that a message repeats."""
 _NUMBER = re.compile(r"[-+]?([0-9]+)|0x([0-9A-Fa-f]+)|0o([0-7]+)")
+_USER_INFO = re.compile(r"(?<=://)[^/\s@]*@")
 _AS_YAML = {"True": "true", "False": "false", "None": "null"}
 """Python's words for values that YAML spells otherwise."""
 
@@ -149,7 +151,14 @@ def _digits(value: Any) -> int:
 
 
 def show(value: Any) -> str:
-    return repr(_cut(value)) if isinstance(value, str) else kind_of(value)
+    """A value as a message quotes it; what may be a password in a URL, or a token in a query, is left out."""
+    return repr(_cut(_public(value))) if isinstance(value, str) else kind_of(value)
+
+
+def _public(text: str) -> str:
+    text = _USER_INFO.sub("…@", text)
+    before, mark, query = text.partition("?")
+    return text if redact_query(query) == query else f"{before}{mark}…"
 
 
 def _cut(text: str) -> str:

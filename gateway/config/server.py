@@ -7,18 +7,29 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from gateway.consumers import HeaderName
 from gateway.mistakes import Mistake
 from gateway.networks import Network
+from gateway.observer.masking import MaskSettings, bare, is_personal
 from gateway.units import Duration, Percent, Secret, Size
 
 
 class Settings(BaseModel):
     """Base of all models here: frozen, and strict about keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class TlsConfig(Settings):
@@ -89,13 +100,39 @@ class AdminConfig(Settings):
 
     token: Secret | None = None
     """What callers of the admin port show as bearer token; needed where it is reachable from outside."""
+    previous_token: Secret | None = None
+    """Another one that is taken too, while callers change over to a new `token`."""
+    open_metrics: bool = False
+    """Let everybody who reaches the admin port read `/metrics`, without a token."""
 
-    @field_validator("token")
+    @field_validator("token", "previous_token")
     @classmethod
-    def _not_empty(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not token.get_secret_value().strip():
+    def _usable(cls, token: SecretStr | None) -> SecretStr | None:
+        text = "x" if token is None else token.get_secret_value()
+        if not text.strip():
             raise Mistake("the admin token is empty", "is its environment variable or file empty?")
+        if text != text.strip() or any(not " " <= char < "\x7f" for char in text):
+            raise Mistake(
+                "the admin token holds what no header carries as it is",
+                "use printable ASCII, without spaces or line ends around it",
+            )
         return token
+
+    @model_validator(mode="after")
+    def _in_order(self) -> AdminConfig:
+        if self.previous_token is not None and self.token is None:
+            raise Mistake(
+                "previous_token is taken beside token, and there is none",
+                "call it token",
+                at=("previous_token",),
+            )
+        return self
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """All that are taken."""
+        given = (self.token, self.previous_token)
+        return tuple(token.get_secret_value() for token in given if token is not None)
 
 
 _NO_CERTIFICATE = frozenset({"authorization", "cookie", "forwarded", "origin", "user-agent"})
@@ -162,6 +199,14 @@ def _is_receiver(url: str) -> bool:
         return False
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110 §5.6.2."""
+_EXPORTERS_OWN = frozenset({
+    "connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive", "te",
+    "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+
+
 class TracesConfig(Settings):
     """Where traces go."""
 
@@ -171,6 +216,33 @@ class TracesConfig(Settings):
     """Headers of the export, for a collector that wants a key."""
     sample: Percent | None = None
     """The share of new traces that is recorded; without it `OTEL_TRACES_SAMPLER` decides, else all are."""
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        seen: set[str] = set()
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise Mistake(f"{name!r} is not a header name", "use letters, digits and -", at=(name,))
+            if name.lower() in _EXPORTERS_OWN:
+                raise Mistake(f"{name} is written by the exporter itself", "leave it out", at=(name,))
+            if name.lower() in seen:
+                raise Mistake(f"{name} is there twice", "header names know no upper case", at=(name,))
+            seen.add(name.lower())
+            text = value.get_secret_value()
+            if (
+                text != text.strip(" \t")
+                or any(char < " " and char != "\t" for char in text)
+                or "\x7f" in text
+            ):
+                mend = "remove spaces, line breaks and the like around and in it"
+                raise Mistake(
+                    "a header value holds no control characters or spaces around it", mend, at=(name,)
+                )
+            if any(char > "\xff" for char in text):
+                mend = "percent-encode the others"
+                raise Mistake("a header value holds Latin-1 characters only", mend, at=(name,))
+        return headers
 
     @field_validator("endpoint")
     @classmethod
@@ -191,6 +263,45 @@ class LogsConfig(Settings):
     """Write a line for every call. Without it only messages are written; traces and metrics stay."""
 
 
+Attribute = Literal["client.address", "network.peer.address", "server.address", "user_agent.original"]
+
+
+class MaskConfig(Settings):
+    """A person's data that neither logs nor traces nor `gateway explain` show: `MASKED` stands for it."""
+
+    parameters: tuple[str, ...] = ()
+    """Names of query parameters and of `:name`s in paths, beside the well-known ones (see the page on
+    secrets); upper and lower case, `-` and `_` make no difference."""
+    show: tuple[str, ...] = ()
+    """Well-known names whose values are shown all the same."""
+    attributes: tuple[Attribute, ...] = ()
+    """Span attributes masked as a whole; `client.address` in the access log, too."""
+    emails: bool = True
+    """Mask e-mail addresses wherever they stand."""
+    card_numbers: bool = True
+    """Mask what may be a card's number, wherever it stands: 13 to 19 digits that pass the Luhn check."""
+
+    def rules(self) -> MaskSettings:
+        """As whoever masks takes them."""
+        return MaskSettings.read(self.model_dump())
+
+    @field_validator("parameters", "show")
+    @classmethod
+    def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(names):
+            if not bare(name):
+                raise Mistake(f"{name!r} is no name", "write it with letters or digits", at=(index,))
+        return names
+
+    @field_validator("show")
+    @classmethod
+    def _well_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(names):
+            if not is_personal(name):
+                raise Mistake(f"nothing masks {name!r}", "remove it", at=(index,))
+        return names
+
+
 class TelemetryConfig(Settings):
     """What the gateway tells about itself."""
 
@@ -198,6 +309,8 @@ class TelemetryConfig(Settings):
     """Traces of forwarded calls."""
     logs: LogsConfig = LogsConfig()
     """Access log and messages."""
+    mask: MaskConfig = MaskConfig()
+    """Personal data."""
 
     def for_observer(self) -> dict[str, Any]:
         """These settings as plain data for the observer process, secrets shown: they go down a pipe."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 
 import uvloop
 
+from gateway.logs import log_crashes, mask_by, set_up
 from gateway.observer.observer import Observer, ObserverSettings
 from gateway.observer.process import run
 
@@ -20,9 +20,13 @@ def main() -> None:
     parser.add_argument("--socket", required=True, help="where workers send records")
     parser.add_argument("--control", required=True, help="where the supervisor asks")
     arguments = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     telemetry = json.loads(sys.stdin.readline() or "{}")
-    observer = Observer.start(ObserverSettings.read(telemetry), os.environ)
+    logs = telemetry.get("logs") or {}
+    set_up(logs.get("level") or "info", "json" if logs.get("format") == "json" else "text")
+    log_crashes()
+    settings = ObserverSettings.read(telemetry)
+    mask_by(settings.mask)
+    observer = Observer.start(settings, os.environ)
     uvloop.run(run(observer, arguments.socket, arguments.control))
 
 

@@ -7,26 +7,26 @@ from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from gateway.observer.call import Call
+from gateway.observer.masking import Masking
 from gateway.observer.printable import printable, timestamp
-from gateway.observer.redaction import redact_query
 
 KINDS_LIMIT = 4096
 """Kinds of calls whose common part is remembered."""
 _COMMON = ("method", "route", "consumer", "code", "upstream", "target", "cache", "outcome")
 
 
-def entry(call: Call) -> dict[str, Any]:
+def entry(call: Call, masking: Masking | None = None) -> dict[str, Any]:
     """What the log says of a call. Durations are milliseconds; empty values are left out."""
     record, route = call.record, call.route
-    path = f"{record.path}?{redact_query(record.query, route.secrets)}" if record.query else record.path
+    masking = Masking() if masking is None else masking
     line: dict[str, Any] = {
         "time": timestamp(call.started_unix_ns),
         "trace_id": record.trace_id,
         "method": record.method,
-        "path": path,
+        "path": _path(call, masking),
         "route": route.name,
         "consumer": record.consumer,
-        "client": record.client,
+        "client": masking.named("client.address", record.client),
         "status": record.status,
         "code": record.code,
         "upstream": route.upstream,
@@ -42,11 +42,21 @@ def entry(call: Call) -> dict[str, Any]:
     return {key: value for key, value in line.items() if value != ""}
 
 
-def json_line(call: Call) -> str:
+def _path(call: Call, masking: Masking) -> str:
+    record, route = call.record, call.route
+    path = masking.path(record.path, route.template)
+    return f"{path}?{masking.query(record.query, route.secrets)}" if record.query else path
+
+
+def json_line(call: Call, masking: Masking | None = None) -> str:
     """The entry as one JSON object, ASCII only. Written out, because `json.dumps` takes much longer."""
     record, route = call.record, call.route
+    masking = Masking() if masking is None else masking
     attempts = record.attempts
-    path = f"{record.path}?{redact_query(record.query, route.secrets)}" if record.query else record.path
+    client = masking.named("client.address", record.client) if masking.attributes else record.client
+    path = masking.path(record.path, route.template)
+    if record.query:
+        path = f"{path}?{masking.query(record.query, route.secrets)}"
     texts = (
         record.method, route.name, record.consumer, record.code, route.upstream,
         attempts[-1][0] if attempts else "", record.cache, record.outcome,
@@ -54,7 +64,7 @@ def json_line(call: Call) -> str:
     common = _common(texts, record.status, len(attempts))
     line = (
         f'{{"time":"{timestamp(call.started_unix_ns)}"{_text("trace_id", record.trace_id)}{common}'
-        f"{_text('path', path)}{_text('client', record.client)}"
+        f"{_text('path', path)}{_text('client', client)}"
         f',"duration_ms":{call.total_ns / 1e6:.3f},"upstream_ms":{call.upstream_ns / 1e6:.3f},'
         f'"request_bytes":{record.request_bytes},"response_bytes":{record.response_bytes}}}\n'
     )
@@ -72,17 +82,18 @@ def _text(name: str, value: str) -> str:
     return f',"{name}":{_quote(value)}' if value else ""
 
 
-def text_line(call: Call) -> str:
+def text_line(call: Call, masking: Masking | None = None) -> str:
     """The entry for people: time, client, request, status, what took how long, by which way."""
-    record, said = call.record, entry(call)
+    record, said = call.record, entry(call, masking)
     way = " ".join(
         f"{key}={said[key]}" for key in ("route", "consumer", "target", "cache", "code") if said.get(key)
     )
     retries = f" retries={said['retries']}" if said["retries"] else ""
     outcome = "" if said["outcome"] == "complete" else f" {said['outcome']}"
     took = f"{said['duration_ms']:.1f}ms (upstream {said['upstream_ms']:.1f}ms)"
+    client, path = said.get("client", ""), said.get("path", "")
     line = (
-        f"{said['time']} {record.client} {record.method} {said.get('path', '')} {said['status']}{outcome} "
+        f"{said['time']} {client} {record.method} {path} {said['status']}{outcome} "
         f"{took} {way}{retries} trace={record.trace_id}"
     )
     return printable(line) + "\n"

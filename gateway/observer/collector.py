@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ from opentelemetry.util.re import parse_env_headers
 
 RESPONSE_LIMIT = 64 * 1024
 """Bytes of a collector's answer that are read: a partial success is a number and a sentence."""
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110 §5.6.2."""
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What a header may hold (RFC 9110 §5.5), in Latin-1."""
 _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "none": bytes,
     "gzip": lambda data: gzip.compress(data, 1),
@@ -34,7 +39,8 @@ class CollectorSettings:
 
     endpoint: str
     """The full URL, `http://127.0.0.1:4318/v1/traces`."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """They may hold a key."""
     timeout_seconds: float = 10.0
     """For one batch with all its retries."""
     compression: str = "none"
@@ -44,8 +50,10 @@ class CollectorSettings:
     client_key: str = ""
 
     @classmethod
-    def read(cls, environment: Mapping[str, str], endpoint: str = "") -> CollectorSettings | None:
-        """Settings from the environment; `endpoint` (from YAML) wins over it. None: traces go nowhere.
+    def read(
+        cls, environment: Mapping[str, str], endpoint: str = "", headers: Mapping[str, str] | None = None
+    ) -> CollectorSettings | None:
+        """Settings from the environment; `endpoint` and `headers` (from YAML) win. None: traces go nowhere.
 
         ValueError for values that make no sense.
         """
@@ -68,8 +76,8 @@ class CollectorSettings:
         if not endpoint:
             return None
         url = urlsplit(endpoint)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"{endpoint!r} is no collector: write http://HOST:4318/v1/traces")
+        if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
+            raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT is no collector: write http://HOST:4318/v1/traces")
         compression = variable("COMPRESSION", "none").strip().lower()
         if compression not in _COMPRESSORS:
             raise ValueError(f"compression {compression!r} is none of none, gzip and deflate")
@@ -78,9 +86,14 @@ class CollectorSettings:
                 f"OTEL_EXPORTER_OTLP_PROTOCOL {protocol!r} is not spoken here: send to the collector's "
                 "http/protobuf port, most often 4318"
             )
+        sent = parse_env_headers(variable("HEADERS"), liberal=True)
+        for name, value in sent.items():  # else the thread that sends them would find out
+            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise ValueError("OTEL_EXPORTER_OTLP_HEADERS holds what is no header: write NAME=VALUE,...")
+        own = {name.lower(): value for name, value in (headers or {}).items()}
         return cls(
             endpoint,
-            parse_env_headers(variable("HEADERS"), liberal=True),
+            {**sent, **own},
             float(variable("TIMEOUT", "10")),
             compression,
             variable("CERTIFICATE"),

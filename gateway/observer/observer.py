@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -17,6 +17,7 @@ from gateway.observer.call import Call, Calls, Intake
 from gateway.observer.collector import Collector, CollectorSettings
 from gateway.observer.export import BatchSettings, Exporter
 from gateway.observer.lines import LineWriter
+from gateway.observer.masking import Masking, MaskSettings
 from gateway.observer.otlp import Encoder
 from gateway.observer.spans import Span, SpanMaker
 from gateway.observer.store import AmbiguousError, Store
@@ -40,13 +41,21 @@ class ObserverSettings:
     """The collector's URL; empty leaves it to OTEL_*."""
     log_format: str = "json"
     """json | text | off: the access log's."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of the export; they may be secret."""
+    mask: MaskSettings = field(default_factory=MaskSettings)
 
     @classmethod
     def read(cls, telemetry: Mapping[str, Any]) -> ObserverSettings:
         """Settings from the `telemetry` section as JSON; sections and keys may be missing."""
         traces, logs = telemetry.get("traces") or {}, telemetry.get("logs") or {}
         form = logs.get("format") or "json"
-        return cls(traces.get("endpoint") or "", form if logs.get("access", True) else "off")
+        return cls(
+            traces.get("endpoint") or "",
+            form if logs.get("access", True) else "off",
+            dict(traces.get("headers") or {}),
+            MaskSettings.read(telemetry.get("mask")),
+        )
 
 
 def resource() -> dict[str, str | bool | int | float]:
@@ -72,7 +81,9 @@ class Observer:
     ) -> None:
         self.metrics = Metrics()
         self.store = Store() if store is None else store
-        self._spans = SpanMaker()
+        self.masking = Masking(None if settings is None else settings.mask)
+        """What anybody must ask who tells of a call."""
+        self._spans = SpanMaker(self.masking)
         self._exporter = exporter
         self._templates = None if encoder is None else Templates(self._spans, encoder)
         self._lines = lines
@@ -95,7 +106,7 @@ class Observer:
         if settings.log_format != "off":
             observer._lines = LineWriter(log_fd, observer.metrics)
         try:
-            collector = CollectorSettings.read(environment, settings.endpoint)
+            collector = CollectorSettings.read(environment, settings.endpoint, settings.headers)
             batches = BatchSettings.read(environment)
         except ValueError as error:
             log.error("traces are not exported: %s", error)  # noqa: TRY400 - the message says it all
@@ -131,7 +142,7 @@ class Observer:
         for call in calls:
             try:
                 if "gateway.background" not in call.record.attributes:
-                    written.append(self._line(call))
+                    written.append(self._line(call, self.masking))
             except Exception:
                 self._failed.add()
                 log.exception(_NONSENSE)
@@ -186,7 +197,7 @@ class Observer:
             route=question.get("route"),
             limit=int(question.get("limit") or 20),
         )
-        return [{**entry(call), "attempts": len(call.record.attempts)} for call in found]
+        return [{**entry(call, self.masking), "attempts": len(call.record.attempts)} for call in found]
 
     def _trace(self, prefix: str) -> dict[str, Any]:
         try:
@@ -197,7 +208,7 @@ class Observer:
             return {"error": f"no trace kept begins with {prefix!r}"}
         return {
             "trace_id": calls[0].record.trace_id,
-            "calls": [entry(call) for call in calls[-TRACE_CALLS_LIMIT:]],
+            "calls": [entry(call, self.masking) for call in calls[-TRACE_CALLS_LIMIT:]],
             "calls_left_out": max(0, len(calls) - TRACE_CALLS_LIMIT),
             "spans": [
                 as_json(span) for call in calls[-TRACE_CALLS_LIMIT:] for span in self._spans.spans(call)

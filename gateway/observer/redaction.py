@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
+
+if TYPE_CHECKING:
+    from gateway.observer.masking import Masking
 
 REDACTED = "REDACTED"
 """The word OpenTelemetry's semantic conventions ask for."""
@@ -28,8 +32,13 @@ def is_secret(name: str) -> bool:
     return bare in _EXACT or any(part in bare for part in _PARTS)
 
 
-def redact_query(query: str, secrets: Sequence[str] = ()) -> str:
-    """The query with the value of every secret parameter replaced, those named in `secrets` (decoded) too."""
+def redact_query(query: str, secrets: Sequence[str] = (), masking: Masking | None = None) -> str:
+    """The query with the value of every secret parameter replaced, those named in `secrets` (decoded) too.
+
+    With `masking`, a person's data goes as well.
+    """
+    if masking is not None:
+        return masking.query(query, secrets)
     if not query:
         return ""
     if not secrets:
@@ -41,10 +50,18 @@ def redact_query(query: str, secrets: Sequence[str] = ()) -> str:
     return _PARAMETER.sub(redact, query)
 
 
-def redact_target(target: str, secrets: Sequence[str] = ()) -> str:
-    """A path, or URL, and query with the query's secrets replaced."""
+def redact_target(
+    target: str, secrets: Sequence[str] = (), masking: Masking | None = None, template: str = ""
+) -> str:
+    """A path, or URL, and query with the query's secrets replaced.
+
+    With `masking`, a person's data goes as well, and what the `:name`s of the route's `template` stand for
+    where these tell of a secret or a person.
+    """
     path, mark, query = target.partition("?")
-    return path + mark + redact_query(query, secrets) if mark else path
+    if masking is not None:
+        path = masking.path(path, template)
+    return path + mark + redact_query(query, secrets, masking) if mark else path
 
 
 def _redact(parameter: re.Match[str]) -> str:

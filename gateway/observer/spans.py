@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.observer.call import Call
-from gateway.observer.redaction import redact_query, redact_target
+from gateway.observer.masking import Masking
 from gateway.observer.stays import Stay, stays
 from gateway.record import AttemptRecord, Record
 
@@ -54,31 +54,32 @@ class Span(NamedTuple):
 class SpanMaker:
     """Makes the spans of calls. Remembers how authorities and targets split, since there are few of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, masking: Masking | None = None) -> None:
+        self.masking = Masking() if masking is None else masking
         self._authorities: dict[tuple[str, str], tuple[str, int]] = {}
 
     def spans(self, call: Call) -> list[Span]:
         """All spans of one call, the SERVER span first."""
         spans = [self.server(call)]
         for count, stay in enumerate(stays(call.record, call.route.policies)):
-            spans.append(policy_span(call, stay, count))
+            spans.append(self.policy(call, stay, count))
         for count, attempt in enumerate(call.attempts):
             spans.append(self.client(call, attempt, count))
         return spans
 
     def server(self, call: Call) -> Span:
         """The SERVER span."""
-        record, route = call.record, call.route
+        record, route, masking = call.record, call.route, self.masking
         method = record.method if record.method in METHODS else "_OTHER"
         attributes: dict[str, Value] = {
             "http.request.method": method,
-            "url.path": record.path,
+            "url.path": masking.path(record.path, route.template),
             **self.caller(record),
         }
         if method == "_OTHER":
             attributes["http.request.method_original"] = record.method
         if record.query:
-            attributes["url.query"] = redact_query(record.query, route.secrets)
+            attributes["url.query"] = masking.query(record.query, route.secrets)
         if record.status:
             attributes["http.response.status_code"] = record.status
         if route.name:
@@ -101,14 +102,15 @@ class SpanMaker:
         if record.code:
             attributes["gateway.error.code"] = record.code
         if record.native_code:
-            attributes["gateway.native.code"] = record.native_code
+            attributes["gateway.native.code"] = masking.text(record.native_code)
             attributes["gateway.native.status"] = record.native_status
         attributes["gateway.outcome"] = record.outcome
         attributes["gateway.request.bytes"] = record.request_bytes
         attributes["gateway.response.bytes"] = record.response_bytes
         attributes["gateway.worker"] = call.worker
         for key, value in list(record.attributes.items())[:ATTRIBUTES_LIMIT]:
-            attributes.setdefault(key if key.startswith("gateway.") else f"gateway.{key}", value)
+            said = masking.text(value) if isinstance(value, str) else value
+            attributes.setdefault(key if key.startswith("gateway.") else f"gateway.{key}", said)
         error = record.status >= 500 or record.outcome == "failed"
         if error or (record.status == 0 and record.outcome != "complete"):
             attributes["error.type"] = record.code or (
@@ -131,19 +133,21 @@ class SpanMaker:
 
     def caller(self, record: Record) -> dict[str, Value]:
         """What the SERVER span says of who called whom, and how."""
+        masking = self.masking
         attributes: dict[str, Value] = {
             "url.scheme": record.scheme,
-            "client.address": record.client,
-            "network.peer.address": record.peer,
+            "client.address": masking.named("client.address", record.client),
+            "network.peer.address": masking.named("network.peer.address", record.peer),
             "network.protocol.version": record.http_version,
         }
         if record.authority:
             host, port = self._address(record.authority, record.scheme)
-            attributes["server.address"] = host
+            attributes["server.address"] = masking.named("server.address", host)
             if port:
                 attributes["server.port"] = port
         if record.user_agent:
-            attributes["user_agent.original"] = record.user_agent
+            agent = masking.named("user_agent.original", record.user_agent)
+            attributes["user_agent.original"] = masking.text(agent)
         return attributes
 
     def client(self, call: Call, attempt: AttemptRecord, count: int) -> Span:
@@ -151,9 +155,11 @@ class SpanMaker:
         record, anchor = call.record, call.anchor_ns
         method = record.method if record.method in METHODS else "_OTHER"
         host, port = self._address(attempt.target, "")
+        route = call.route
+        target = self.masking.target(record.target, record.path, route.template, route.secrets)
         attributes: dict[str, Value] = {
             "http.request.method": method,
-            "url.full": attempt.target + redact_target(record.target, call.route.secrets),
+            "url.full": attempt.target + target,
             "server.address": host,
             "gateway.target": attempt.target,
             "gateway.sent": attempt.sent,
@@ -163,8 +169,8 @@ class SpanMaker:
         }
         if port:
             attributes["server.port"] = port
-        if call.route.upstream:
-            attributes["gateway.upstream"] = call.route.upstream
+        if route.upstream:
+            attributes["gateway.upstream"] = route.upstream
         if attempt.connected_ns:
             attributes["gateway.connect_ms"] = (attempt.connected_ns - attempt.started_ns) / 1e6
         if attempt.head_ns:
@@ -190,6 +196,27 @@ class SpanMaker:
             record.tracestate,
         )
 
+    def policy(self, call: Call, stay: Stay, count: int) -> Span:
+        """The span of the call's `count`-th stay."""
+        record = call.record
+        attributes: dict[str, Value] = {"gateway.policy": stay.policy}
+        if stay.decisions:
+            attributes["gateway.decision"] = ", ".join(decision for decision, _ in stay.decisions)
+            details = ", ".join(detail for _, detail in stay.decisions if detail)
+            if details:
+                attributes["gateway.detail"] = self.masking.text(details)
+        return Span(
+            record.trace_id,
+            f"{derived_id(record.span_id, count):016x}",
+            record.span_id,
+            f"policy {stay.policy}",
+            Kind.INTERNAL,
+            stay.entered_ns + call.anchor_ns,
+            stay.left_ns + call.anchor_ns,
+            attributes,
+            tracestate=record.tracestate,
+        )
+
     def _address(self, authority: str, scheme: str) -> tuple[str, int]:
         key = (authority, scheme)
         known = self._authorities.get(key)
@@ -203,28 +230,6 @@ class SpanMaker:
                 self._authorities.clear()
             self._authorities[key] = known
         return known
-
-
-def policy_span(call: Call, stay: Stay, count: int) -> Span:
-    """The span of the call's `count`-th stay."""
-    record = call.record
-    attributes: dict[str, Value] = {"gateway.policy": stay.policy}
-    if stay.decisions:
-        attributes["gateway.decision"] = ", ".join(decision for decision, _ in stay.decisions)
-        details = ", ".join(detail for _, detail in stay.decisions if detail)
-        if details:
-            attributes["gateway.detail"] = details
-    return Span(
-        record.trace_id,
-        f"{derived_id(record.span_id, count):016x}",
-        record.span_id,
-        f"policy {stay.policy}",
-        Kind.INTERNAL,
-        stay.entered_ns + call.anchor_ns,
-        stay.left_ns + call.anchor_ns,
-        attributes,
-        tracestate=record.tracestate,
-    )
 
 
 def derived_id(span_id: str, count: int) -> int:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from gateway.observer.call import Call
 from gateway.observer.otlp import Encoder, constant, key_value, number_attribute, text, text_attribute, varint
-from gateway.observer.redaction import redact_query, redact_target
-from gateway.observer.spans import METHODS, SpanMaker, derived_id, policy_span
+from gateway.observer.spans import METHODS, SpanMaker, derived_id
 from gateway.observer.stays import SLOW_POLICY_NS, Stay, stays
 from gateway.record import NO_ROUTE, AttemptRecord, Record, RouteEntry
 
@@ -30,6 +29,7 @@ TEXT_BYTES = 512
 
 _FIELDS = {name: at for at, name in enumerate(Record._fields)}
 _METHOD, _TARGET, _STATE = _FIELDS["method"], _FIELDS["target"], _FIELDS["tracestate"]
+_PATH_AS_MATCHED = _FIELDS["path"]
 _ATTEMPTS, _SPAN_TEXT = _FIELDS["attempts"], _FIELDS["span_id"]
 # Bounds, not slices: mypyc takes a constant slice for an index.
 _ENDED, _ENDED_END = _FIELDS["outcome"], _FIELDS["cache"] + 1
@@ -76,9 +76,11 @@ class Place(NamedTuple):
     """Its own for as long as the templates live."""
     route: RouteEntry
     worker: int
+    masked: bool
+    """Its path has `:name`s whose values are not shown: what it shows instead depends on the route, too."""
 
 
-_NOWHERE = Place(0, NO_ROUTE, 0)
+_NOWHERE = Place(0, NO_ROUTE, 0, False)
 
 
 class Templates:
@@ -101,7 +103,8 @@ class Templates:
         place = self._places.get((route, worker))
         if place is None:
             self._given += 1
-            place = Place(self._given, route, worker)
+            masked = ":" in route.template and bool(self._maker.masking.marks(route.template))
+            place = Place(self._given, route, worker, masked)
             _remember(self._places, (route, worker), place, KINDS_LIMIT)
         return place
 
@@ -121,7 +124,7 @@ class Templates:
         kind = place.number, method, status, count, origin, not parent_id, record[_ENDED:_ENDED_END]
         common = self._servers.get(kind) or self._server(kind, record, place)
         caller = self._callers.get(record[_CALLER:_CALLER_END]) or self._caller(record)
-        location = self._paths.get(path) or self._path(path)
+        location = (None if place.masked else self._paths.get(path)) or self._path(path, place)
         transferred = request_bytes, response_bytes
         sizes = self._sizes.get(transferred) or self._size(*transferred)
         trace, span = bytes.fromhex(trace_id), bytes.fromhex(span_id)
@@ -141,7 +144,7 @@ class Templates:
         if parent_id:
             extra += b"\x22\x08" + bytes.fromhex(parent_id)
         if query:
-            extra += _QUERY(redact_query(query, place.route.secrets))
+            extra += _QUERY(self._maker.masking.query(query, place.route.secrets))
         length = len(packed) + len(common) + len(caller) + len(location) + len(sizes) + len(extra)
         encoded = [
             _HEADS[length] if length < 4096 else b"\x12" + varint(length),
@@ -172,10 +175,7 @@ class Templates:
         kind = place.number, record[_METHOD], origin, status, error, sent, reused, number
         common = self._clients.get(kind) or self._client(kind, record, place)
         url = origin + record[_TARGET]
-        if "?" in url:
-            location = _URL(redact_target(url, place.route.secrets))
-        else:
-            location = self._urls.get(url) or self._url(url)
+        location = (None if place.masked else self._urls.get(url)) or self._url(url, origin, record, place)
         transferred = request_bytes, response_bytes
         sizes = self._sizes.get(transferred) or self._size(*transferred)
         packed = _CLIENT.pack(
@@ -222,14 +222,18 @@ class Templates:
         return _remember_text(self._callers, record[_CALLER:_CALLER_END], encoded)
 
     def _decided(self, stay: Stay, record: tuple[Any, ...]) -> bytes:
-        span = policy_span(_call(record, _NOWHERE), stay, 0)
+        span = self._maker.policy(_call(record, _NOWHERE), stay, 0)
         return _remember_text(self._policies, stay[::3], constant(span))
 
-    def _path(self, path: str) -> bytes:
-        return _remember_text(self._paths, path, _PATH(path))
+    def _path(self, path: str, place: Place) -> bytes:
+        encoded = _PATH(self._maker.masking.path(path, place.route.template))
+        return encoded if place.masked else _remember_text(self._paths, path, encoded)
 
-    def _url(self, url: str) -> bytes:
-        return _remember_text(self._urls, url, _URL(url))
+    def _url(self, url: str, origin: str, record: tuple[Any, ...], place: Place) -> bytes:
+        target, route = record[_TARGET], place.route
+        masked = self._maker.masking.target(target, record[_PATH_AS_MATCHED], route.template, route.secrets)
+        encoded = _URL(origin + masked)
+        return encoded if place.masked or "?" in target else _remember_text(self._urls, url, encoded)
 
     def _size(self, request_bytes: int, response_bytes: int) -> bytes:
         encoded = _REQUEST_BYTES(request_bytes) + _RESPONSE_BYTES(response_bytes)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.errors import CODES, Native
 from gateway.exchange import Exchange, Response
 from gateway.mistakes import Mistake, suggest
+from gateway.observer.masking import Masking
 from gateway.policy import Forward, Policy, PolicyConfig
 from gateway.problem import problem
 
@@ -166,6 +167,7 @@ class _ErrorCodes:
         self.shadow = config.mode == "shadow"
         self.provider = services.route.provider
         self.counted_as = self.provider or services.route.upstream
+        self._masking = Masking()
         self.unmapped: Counter = services.metrics.counter(
             "gateway_unmapped_errors_total", "Provider errors that no rule maps", ("provider", "native_code")
         )
@@ -217,7 +219,7 @@ class _ErrorCodes:
     def count_unmapped(self, native: str) -> None:
         if not native.isprintable():  # whoever reads metrics in a terminal shall not obey a provider
             native = native.encode("unicode_escape").decode()
-        labels = (self.counted_as, native[:64])
+        labels = (self.counted_as, self._masking.text(native[:64]))
         if labels not in self.unmapped.values and len(self.unmapped.values) >= LABELS_MAX:
             labels = (self.counted_as, "other")
         self.unmapped.add(labels)

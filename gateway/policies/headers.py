@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from gateway.exchange import Exchange, Headers, Response
 from gateway.mistakes import Mistake
 from gateway.policy import Forward, Policy, PolicyConfig
+from gateway.units import PrivateText
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -66,7 +67,7 @@ def _header_value(text: str) -> str:
     if any(char > "\xff" for char in text):
         raise Mistake("a header value holds Latin-1 characters only", "percent-encode the others")
     _pieces(text)
-    return text.strip(" \t")
+    return PrivateText(text.strip(" \t"))
 
 
 def _pieces(text: str) -> list[bytes | Value]:
@@ -110,7 +111,9 @@ class HeaderEdits(BaseModel):
     Values may hold `{trace_id}`, `{consumer}`, `{client}` and `{route}`; `{{` and `}}` are braces.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     remove: tuple[HeaderName, ...] = ()
     rename: dict[HeaderName, HeaderName] = {}

@@ -103,6 +103,8 @@ class RateLimitConfig(PolicyConfig):
     async def foresee(self, exchange: Exchange, services: Services) -> str:
         del services
         key = identifier(self.by)(exchange)
+        if key and self.by.startswith("header:"):  # its value may be a credential
+            key = f"its {self.by.removeprefix('header:')}"
         return f"counts this call{f' for {key}' if key else ''} towards {self.limit.rate}"
 
 

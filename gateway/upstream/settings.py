@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from binascii import a2b_base64
 from hashlib import sha256
 from typing import Annotated, Literal, Self
@@ -18,46 +17,41 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.mistakes import Mistake
+from gateway.mistakes import Mistake, shown_url
 from gateway.units import Duration, Pem, PemSecret, Secret, format_duration, is_pem
-
-_PRIVATE = re.compile(r"(?<=//)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
 
 
 def _check_url(url: str) -> str:
     """`http://host[:port][/prefix]` or https; the prefix loses its final slash. ValueError for all else."""
     if not url.isascii() or any(character <= " " or character in '\\"<>' for character in url):
-        raise Mistake(f"{_shown(url)} holds characters that a URL may not", "percent-encode them")
+        raise Mistake(f"{shown_url(url)} holds characters that a URL may not", "percent-encode them")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise Mistake(
-            f"{_shown(url)} is not a URL ({error})",
+            f"{shown_url(url)} is not a URL ({error})",
             "write it like http://127.0.0.1:9201 or http://[::1]:9201",
         ) from None
     if parts.scheme not in ("http", "https"):
-        raise Mistake(f"{_shown(url)} is not a URL to call", "begin it with http:// or https://")
+        raise Mistake(f"{shown_url(url)} is not a URL to call", "begin it with http:// or https://")
     if "@" in parts.netloc:
         raise Mistake("a target's URL may not hold credentials", "use the upstream_auth policy")
     if not parts.hostname or port == 0:
         raise Mistake(
-            f"{_shown(url)} names no host and port to connect to", "write it like http://127.0.0.1:9201"
+            f"{shown_url(url)} names no host and port to connect to", "write it like http://127.0.0.1:9201"
         )
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise Mistake(
-            f"{_shown(url)} may not hold a query or a fragment", "leave at most a path behind the host"
+            f"{shown_url(url)} may not hold a query or a fragment", "leave at most a path behind the host"
         )
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def _shown(url: str) -> str:
-    """A URL as a message may quote it: without what may be a password, or a token in a query."""
-    return repr(_PRIVATE.sub("…", url))
-
-
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class TargetConfig(_Settings):
@@ -111,7 +105,7 @@ class PoolConfig(_Settings):
 class HealthConfig(_Settings):
     """Active health: every target is probed with a GET, and left alone while it fails."""
 
-    path: str = Field(pattern=r"^/[\x21-\x7e]*$")
+    path: str = Field(pattern=r"^/[\x21-\x7e]*$", repr=False)
     every: Duration = Field(default=5.0, gt=0)
     timeout: Duration = Field(default=2.0, gt=0)
     status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
@@ -237,6 +231,7 @@ class UpstreamConfig(_Settings):
         if self.tls.pins:
             extra += ", whose key is pinned"
         if self.health is not None:
-            extra += f", probed at {self.health.path} every {format_duration(self.health.every)}"
+            path = self.health.path.partition("?")[0]  # a query may hold a key
+            extra += f", probed at {path} every {format_duration(self.health.every)}"
         times = f"connects within {connect}, answers begin within {begin} and end within {end}"
         return f"calls {where}{extra}; {times}"

@@ -48,6 +48,15 @@ def content(value: str, field: str) -> bytes:
         raise Mistake(f"{field}: {file} cannot be read: {why(error)}", _PEM_OR_PATH) from None
 
 
+def fingerprint(config: TlsConfig) -> bytes:
+    """Of what its files hold now: renewed certificates come under old names. Mistake, as from `content`."""
+    key = None if config.key is None else config.key.get_secret_value()
+    digest = sha256()
+    for field, value in (("ca", config.ca), ("certificate", config.certificate), ("key", key)):
+        digest.update(sha256(content(value, f"tls.{field}") if value else b"").digest())
+    return digest.digest()
+
+
 def _only_trusting(ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and name by default, trusts nobody yet
     content(ca, "tls.ca")

@@ -7,7 +7,7 @@ import random as random_module
 import ssl
 from collections.abc import Awaitable, Callable
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.control import ControlClient
 from gateway.errors import Sent, UpstreamError
@@ -203,6 +203,23 @@ class Upstream:
     def describe(self) -> str:
         """One sentence: where calls go and how long they may take."""
         return self.config.describe()
+
+    def status(self) -> list[dict[str, Any]]:
+        """Its targets for whoever asks how they do, in JSON's types."""
+        now = asyncio.get_running_loop().time()
+        return [
+            {
+                "target": target.origin,
+                "healthy": target.health.healthy(now),
+                "calls": target.active,
+                "connections": {
+                    "active": target.sender.active,
+                    "idle": target.sender.idle,
+                    "waiting": target.sender.waiting,
+                },
+            }
+            for target in self.targets
+        ]
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {list(self.targets)!r}>"

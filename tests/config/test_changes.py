@@ -77,6 +77,17 @@ def test_nothing(tmp_path: Path) -> None:
             "state: valkey://user:hunter2@127.0.0.1:6379/0",
             "state is kept elsewhere, from the next start on",
         ),
+        ("  drain:", "  admin: {token: hunter2}\n  drain:", "server: admin.token is added"),
+        (
+            "health: {path: /health, every: 5s}",
+            "health: {path: '/health?key=hunter2', every: 5s}",
+            "upstream aurora: health.path changes from /health to /health?key=REDACTED",
+        ),
+        (
+            "rewrite: /v1/games\n",
+            "rewrite: /v1/games\n    limits: {body: 2MiB}\n",
+            "route aurora-games: limits.body is now 2MiB",
+        ),
         ("journal: sqlite:///journal.db", "journal: sqlite:///other.db", "the journal is kept elsewhere"),
         (", {api_key: {file: key.txt}}", "", "consumer platform: credentials[2].api_key is removed"),
     ],
@@ -89,6 +100,19 @@ def test_each_change_is_a_sentence(before: str, after: str, told: str, tmp_path:
 def test_a_rotated_secret_changes_without_being_shown(tmp_path: Path) -> None:
     said = changes(tmp_path, environ={**ENVIRON, "PLATFORM_API_KEY": "new-hunter2"})
     assert said == ["consumer platform: credentials[1].api_key is changed"]
+
+
+HEADERS = "headers: {request: {set: {authorization: %s}, add: {x-tag: %s}}}"
+
+
+def test_a_header_that_is_set_changes_without_being_shown(tmp_path: Path) -> None:
+    before = FULL.replace("- timeout: {total: 3s}", f"- {HEADERS % ('hunter2', 'hunter2-b')}")
+    after = before.replace("hunter2,", "hunter2-c,").replace(
+        "authorization: hunter2", "authorization: hunter2-c"
+    )
+    old, new = (load(unpack(text, tmp_path / name), ENVIRON) for text, name in ((before, "a"), (after, "b")))
+    said = diff(old, new)
+    assert said == ["route aurora-games: policy headers: request.set.authorization is changed"]
 
 
 def test_routes_come_and_go(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.config import Config, ConfigError, check, load
 from gateway.mistakes import Mistake
@@ -85,6 +86,30 @@ def test_the_fingerprint_tells_behaviour_apart(full: Path) -> None:
     full.write_text("# a comment changes nothing\n" + full.read_text())
     assert load(full, ENVIRON).fingerprint == before
     assert load(full, {**ENVIRON, "PLATFORM_API_KEY": "rotated"}).fingerprint != before
+
+
+def test_files_of_certificates_for_upstreams_are_watched_and_told_apart(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    policy = "{upstream_auth: {client_certificate: {certificate: own.pem, key: {file: key.txt}, ca: ca.pem}}}"
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\n"
+        "upstreams: {it: {targets: [{url: 'https://it.example'}]}}\n"
+        f"routes: [{{name: it, match: {{methods: [GET], path: /it}}, upstream: it, policies: [{policy}]}}]\n"
+    )
+    (tmp_path / "key.txt").write_text("own.key\n")
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+
+    def renew() -> None:
+        own = authority.issue_cert("gateway.example")
+        (tmp_path / "own.pem").write_bytes(own.cert_chain_pems[0].bytes())
+        (tmp_path / "own.key").write_bytes(own.private_key_pem.bytes())
+
+    renew()
+    before = load(tmp_path / "routes.yaml", {})
+    assert {path.name for path in before.files} == {"routes.yaml", "key.txt", "own.pem", "own.key", "ca.pem"}
+    assert load(tmp_path / "routes.yaml", {}).fingerprint == before.fingerprint
+    renew()
+    assert load(tmp_path / "routes.yaml", {}).fingerprint != before.fingerprint
 
 
 def test_routes_get_what_the_file_says(full: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.models import MatchConfig, RoutesFile
-from gateway.config.server import ServerConfig, TracesConfig
+from gateway.config.server import AdminConfig, MaskConfig, ServerConfig, TelemetryConfig, TracesConfig
 from gateway.stores import Stores
 
 
@@ -88,11 +88,43 @@ def test_what_state_may_not_be(url: str) -> None:
         (MatchConfig, {"methods": [5], "path": "/"}, "valid string"),
         (MatchConfig, {"methods": ["CONNECT"], "path": "/"}, "never forwarded"),
         (RoutesFile, {"version": 1, "journal": "mysql://db"}, "SQLite or PostgreSQL"),
+        (AdminConfig, {"token": " "}, "is empty"),
+        (AdminConfig, {"token": "s3cret\n"}, "what no header carries"),
+        (AdminConfig, {"token": "s3crét"}, "what no header carries"),
+        (AdminConfig, {"token": "x", "previous_token": ""}, "is empty"),
+        (AdminConfig, {"previous_token": "s3cret"}, "and there is none"),
+        (TracesConfig, {"headers": {"api key": "s3cret"}}, "is not a header name"),
+        (TracesConfig, {"headers": {"": "s3cret"}}, "is not a header name"),
+        (TracesConfig, {"headers": {"x-key": "s3cret\r\nevil: yes"}}, "no control characters"),
+        (TracesConfig, {"headers": {"x-key": "s3cret "}}, "no control characters"),
+        (TracesConfig, {"headers": {"x-key": "s3cr€t"}}, "Latin-1"),
+        (TracesConfig, {"headers": {"Content-Type": "s3cret"}}, "written by the exporter itself"),
+        (TracesConfig, {"headers": {"x-key": "s3cret", "X-Key": "s3cret"}}, "is there twice"),
+        (MaskConfig, {"parameters": ["playerTag", "-"]}, "is no name"),
+        (MaskConfig, {"show": ["playerTag"]}, "nothing masks 'playerTag'"),
+        (MaskConfig, {"attributes": ["url.path"]}, "client.address"),
     ],
 )
 def test_bad_values(model: type[BaseModel], value: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=told) as error:
         model.model_validate(value)
+    assert "s3cr" not in str(error.value), "a traceback shows it"
+
+
+def test_tokens_of_the_admin_port() -> None:
+    assert AdminConfig().tokens == ()
+    both = AdminConfig.model_validate({"token": "new one", "previous_token": "old"})
+    assert both.tokens == ("new one", "old")
+    assert "old" not in repr(both)
+
+
+def test_what_the_observer_is_told() -> None:
+    told = TelemetryConfig.model_validate({
+        "traces": {"headers": {"x-key": "s3cret"}}, "mask": {"parameters": ["tag"], "show": ["ipAddress"]},
+    })  # fmt: skip
+    assert told.for_observer()["traces"]["headers"] == {"x-key": "s3cret"}
+    assert told.for_observer()["mask"]["parameters"] == ["tag"]
+    assert "s3cret" not in repr(told)
 
 
 def test_addresses_that_may_hold_passwords_are_not_in_reprs() -> None:

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from gateway.cli import make_parser
-from gateway.config import check
+from gateway.config import check, load
 from gateway.config.document import Document
 from gateway.policies import POLICIES
 from tests.docs.generate import DOCS, ROOT
@@ -103,6 +103,26 @@ def test_what_proxies_are_told_is_what_the_tests_tell_them():
         (told,) = [text for kind, text in FENCED.findall(TLS) if kind == name]
         for line in told.splitlines():
             assert line.strip() in config
+
+
+FRAGMENTS = [example for kind, example in FENCED.findall((DOCS / "secrets.md").read_text()) if kind == "yaml"]
+BASE = """\
+version: 1
+upstreams: {it: {targets: [{url: "http://127.0.0.1:9"}]}}
+routes:
+  - {name: it, match: {methods: [GET], path: /it}, upstream: it}
+"""
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_an_example_of_the_page_on_secrets_is_good(fragment: str, tmp_path: Path):
+    (tmp_path / "secrets").mkdir()
+    for name in re.findall(r"\{file: ([^}]+)\}", fragment):
+        (tmp_path / name).write_text(f"{name} with 32 bytes or more of it\n")
+    (tmp_path / "routes.yaml").write_text(BASE + fragment)
+    found = [str(finding) for finding in check(tmp_path / "routes.yaml", {}) if finding.severity == "error"]
+    assert found == []
+    assert load(tmp_path / "routes.yaml", {}).files[1:] or "file:" not in fragment
 
 
 def test_commands_in_the_pages_exist():

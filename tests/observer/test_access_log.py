@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.observer.access_log import entry, json_line, text_line
+from gateway.observer.masking import Masking, MaskSettings
 from gateway.record import NO_ROUTE
-from tests.observer.support import TRACE_ID, make_attempt, make_call
+from tests.observer.support import ROUTE, TRACE_ID, make_attempt, make_call
 
 
 def test_a_call_as_json() -> None:
@@ -71,6 +72,17 @@ def test_nothing_forges_a_line_or_steers_a_terminal(path: str, agent: str) -> No
 def test_no_line_holds_a_secret() -> None:
     call = make_call(query="hash=s3cret&a=1", target="/x?api_key=s3cret")
     assert "s3cret" not in json_line(call) + text_line(call)
+
+
+def test_no_line_holds_a_persons_data() -> None:
+    route = ROUTE._replace(template="/players/:nickname/:token")
+    call = make_call(route, path="/players/bob/s3cret", query="email=bob@x.example&to=bob%40x.example&page=2")
+    masking = Masking(MaskSettings(attributes=("client.address",)))
+    shown = "/players/MASKED/REDACTED?email=MASKED&to=MASKED&page=2"
+    assert json.loads(json_line(call, masking)) == entry(call, masking)
+    assert entry(call)["path"] == entry(call, masking)["path"] == shown
+    assert entry(call, masking)["client"] == "MASKED"
+    assert f" MASKED GET {shown} 200" in text_line(call, masking)
 
 
 def test_calls_of_a_kind_differ_in_what_is_their_own() -> None:

@@ -75,6 +75,18 @@ def test_everything_else_comes_from_the_environment() -> None:
     ("environment", "message"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "is no collector"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:s3cret@c"}, "is no collector"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c",
+                "OTEL_EXPORTER_OTLP_HEADERS": "a=s3cret%0d%0ab%3A%20c",
+            },
+            "holds what is no header",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_HEADERS": "a%20b=s3cret"},
+            "holds what is no header",
+        ),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
             "compression 'zip'",
@@ -90,8 +102,17 @@ def test_everything_else_comes_from_the_environment() -> None:
     ],
 )
 def test_what_makes_no_sense_is_a_value_error(environment: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         CollectorSettings.read(environment)
+    assert "s3cret" not in str(error.value)
+
+
+def test_headers_of_the_configuration_win_and_are_shown_in_no_repr() -> None:
+    environment = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=old,x=1"}
+    found = CollectorSettings.read(environment, "http://c", {"Api-Key": "s3cret"})
+    assert found is not None
+    assert found.headers == {"api-key": "s3cret", "x": "1"}
+    assert "s3cret" not in repr(found)
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])

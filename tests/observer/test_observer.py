@@ -120,7 +120,7 @@ def test_settings_that_make_no_sense_cost_the_export_and_nothing_else(
 ) -> None:
     with caplog.at_level(logging.ERROR):
         observer = Observer.start(ObserverSettings("nonsense", "off"), {})
-    assert "traces are not exported: 'nonsense' is no collector" in caplog.text
+    assert "traces are not exported: OTEL_EXPORTER_OTLP_ENDPOINT is no collector" in caplog.text
     observer.take([make_call()])
     assert len(observer.store) == 1
     observer.close()

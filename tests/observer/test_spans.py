@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.observer import spans as spans_module
+from gateway.observer.masking import Masking, MaskSettings
 from gateway.observer.spans import Kind, Span, SpanMaker
 from gateway.record import NO_ROUTE
-from tests.observer.support import ANCHOR_NS, MS, SPAN_ID, TRACE_ID, make_attempt, make_call
+from tests.observer.support import ANCHOR_NS, MS, ROUTE, SPAN_ID, TRACE_ID, make_attempt, make_call
 
 
 def make(**more: object) -> list[Span]:
@@ -208,3 +209,32 @@ def test_a_call_in_a_route_without_upstream_says_so_by_silence() -> None:
     assert "gateway.upstream" not in client.attributes
     assert "server.port" not in client.attributes
     assert client.name == "HTTP"
+
+
+def test_no_attribute_holds_a_secret_or_a_persons_data() -> None:
+    route = ROUTE._replace(template="/p/:nickname/:sid")
+    mail = "bob@x.example"
+    spans = SpanMaker(Masking(MaskSettings(attributes=("client.address", "server.address")))).spans(
+        make_call(
+            route,
+            path="/p/bob/s3cret",
+            query=f"to={mail}&hash=s3cret",
+            target=f"/v1/s3cret/x/bob?to={mail}",
+            user_agent=f"bot/1 (+mailto:{mail}) 4111 1111 1111 1111",
+            native_code=f"no such player {mail}",
+            attributes={"note": f"of {mail}", "count": 3},
+            decisions=[("error_codes", "mapped", f"{mail} is PLAYER_NOT_FOUND")],
+        )
+    )
+    said = str(spans)
+    assert "bob" not in said
+    assert "s3cret" not in said
+    assert "4111" not in said
+    assert "203.0.113.9" not in said
+    assert "gateway.example" not in said
+    server = spans[0].attributes
+    assert server["url.path"] == "/p/MASKED/REDACTED"
+    assert server["url.query"] == "to=MASKED&hash=REDACTED"
+    assert server["user_agent.original"] == "bot/1 (+mailto:MASKED) MASKED"
+    assert (server["gateway.note"], server["gateway.count"]) == ("of MASKED", 3)
+    assert spans[-1].attributes["url.full"] == "http://127.0.0.1:9201/v1/REDACTED/x/MASKED?to=MASKED"

@@ -13,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
 from gateway.observer import templates as templates_module
 from gateway.observer.call import Call
+from gateway.observer.masking import Masking, MaskSettings
 from gateway.observer.otlp import Encoder
 from gateway.observer.spans import SpanMaker
 from gateway.observer.templates import Templates
@@ -20,7 +21,7 @@ from gateway.record import NO_ROUTE
 from tests.observer.support import ANCHOR_NS, MS, ROUTE, make_attempt, make_call, make_record
 from tests.observer.test_otlp import RESOURCE, as_sdk, identifier
 
-few = st.sampled_from(["", "a", "b"])
+few = st.sampled_from(["", "a", "b", "a@b.co"])
 name = st.sampled_from(["a", "b", "ü"])
 moment = st.integers(0, 10**12)
 size = st.integers(0, 2**40)
@@ -42,14 +43,21 @@ attempts = st.builds(
 )
 calls = st.builds(
     lambda route, worker, **fields: Call(make_record(**fields), route, ANCHOR_NS, worker, 0),
-    route=st.sampled_from([ROUTE, ROUTE._replace(upstream="", secrets=("page",)), NO_ROUTE]),
+    route=st.sampled_from(
+        [
+            ROUTE,
+            ROUTE._replace(upstream="", secrets=("page",)),
+            ROUTE._replace(template="/:token/:email"),
+            NO_ROUTE,
+        ]
+    ),
     worker=st.integers(0, 2),
     received_ns=moment,
     ended_ns=moment,
     method=st.sampled_from(["GET", "POST", "BREW"]),
-    path=st.sampled_from(["/", "/a", "/" + "long" * 500]),
-    query=st.sampled_from(["", "page=1", "page=1&token=s3cret"]),
-    target=st.sampled_from(["/v1", "/v2", "/v1?page=1&hash=s3cret"]),
+    path=st.sampled_from(["/", "/a", "/" + "long" * 500, "/a/b", "/p/a@b.co", "/4111111111111111"]),
+    query=st.sampled_from(["", "page=1", "page=1&token=s3cret", "email=a&x=a%40b.co"]),
+    target=st.sampled_from(["/v1", "/v2", "/a", "/b/a", "/v1?page=1&hash=s3cret", "/v1/a@b.co"]),
     scheme=st.sampled_from(["http", "https"]),
     authority=st.sampled_from(["", "a", "a:8080", "b:99999"]),
     http_version=st.sampled_from(["1.0", "1.1"]),
@@ -93,16 +101,22 @@ def ours(templates: Templates, encoder: Encoder, call: Call) -> tuple[list[WireS
     return in_order(ExportTraceServiceRequest.FromString(encoder.request([encoded]))), count
 
 
-def make() -> tuple[Templates, Encoder]:
+def make(masking: Masking | None = None) -> tuple[Templates, Encoder]:
     encoder = Encoder(RESOURCE, "provider-gateway", "1.0")
-    return Templates(SpanMaker(), encoder), encoder
+    return Templates(SpanMaker(masking), encoder), encoder
 
 
-@given(st.lists(calls, min_size=1, max_size=6))
-def test_every_call_decodes_to_what_the_sdk_emits(batch: list[Call]) -> None:
-    templates, encoder = make()
+RULES = st.sampled_from([
+    None, MaskSettings(attributes=("client.address", "user_agent.original")), MaskSettings(emails=False)
+])  # fmt: skip
+
+
+@given(st.lists(calls, min_size=1, max_size=6), RULES)
+def test_every_call_decodes_to_what_the_sdk_emits(batch: list[Call], rules: MaskSettings | None) -> None:
+    templates, encoder = make(Masking(rules))
     for call in [*batch, *batch]:  # from what is remembered, too
-        expected = in_order(encode_spans([as_sdk(span) for span in SpanMaker().spans(call)]))
+        spans = SpanMaker(Masking(rules)).spans(call)
+        expected = in_order(encode_spans([as_sdk(span) for span in spans]))
         assert ours(templates, encoder, call) == (expected, len(expected))
 
 
@@ -135,3 +149,14 @@ def test_ids_that_are_none_are_a_value_error() -> None:
     templates, encoder = make()
     with pytest.raises(ValueError, match="hexadecimal"):
         ours(templates, encoder, make_call(trace_id="no hex"))
+
+
+def test_what_one_route_may_show_does_not_show_for_another() -> None:
+    templates, encoder = make()
+    open_route, masked = ROUTE._replace(template="/p/*"), ROUTE._replace(template="/p/:nickname")
+    for route, shown in ((open_route, "/p/bob"), (masked, "/p/MASKED"), (open_route, "/p/bob")):
+        (server, client), _ = ours(
+            templates, encoder, make_call(route, path="/p/bob", target="/p/bob", marks=[])
+        )
+        assert f'"{shown}"' in str(server.attributes)
+        assert f'9201{shown}"' in str(client.attributes)

@@ -247,6 +247,13 @@ async def test_a_code_that_would_steer_a_terminal_is_counted_escaped():
     assert [labels[1] for labels, _ in values] == [r"\x1b[2J\nforged \u202e"]
 
 
+async def test_a_code_that_names_somebody_is_masked_where_it_is_counted():
+    services = make_services(route=RouteFacts(upstream="aurora"))
+    await run({}, answer(500, {"code": "no such player: jon@x.example"}), services=services)
+    [(*_, values)] = services.metrics.snapshot()
+    assert dict(values) == {("aurora", "no such player: MASKED"): 1}
+
+
 async def test_shadow_says_what_it_would_answer():
     original = answer(404, error("NO_SUCH_GAME"))
     response, exchange = await run({**RULES, "mode": "shadow"}, original)

@@ -157,3 +157,9 @@ async def test_it_says_itself_by_names_alone():
     exchange = make_exchange()
     await edits.model_copy(update={"mode": "shadow"}).foresee(exchange, make_services())
     assert exchange.headers == []
+
+
+def test_values_may_be_secret_so_no_repr_shows_them():
+    told = config(request={"set": {"authorization": "Bearer s3cret"}, "add": {"x-tag": "s3cret"}})
+    assert "s3cret" not in repr(told) + str(told) + told.describe()
+    assert told.request.set == {"authorization": "Bearer s3cret"}

@@ -255,6 +255,10 @@ async def test_it_foresees_without_counting() -> None:
         == "counts this call for @127.0.0.1 towards 2/minute"
     )
     assert await config(by="route").foresee(make_exchange(), services) == "counts this call towards 2/minute"
+    shown = make_exchange(headers=[(b"x-session", b"s3cret")])
+    by_header = config(by="header:x-session")
+    assert await by_header.foresee(shown, services) == "counts this call for its x-session towards 2/minute"
+    assert await by_header.foresee(make_exchange(), services) == "counts this call towards 2/minute"
     assert await calls(config().build(services), 3) == 2
 
 
