@@ -39,8 +39,8 @@ def test_an_entry_is_one_line_of_ascii():
 
 
 def test_text_steers_no_terminal():
-    line = TextFormatter("%(message)s").format(record("%s", "a\x1b[31m\r\x9b2J\x00\tb\nc"))
-    assert line == r"a\x1b[31m\x0d\x9b2J\x00" + "\tb\nc"
+    line = TextFormatter().format(record("%s", "a\x1b[31m\r\x9b2J\x00\tb\nc"))
+    assert line.endswith(r"a\x1b[31m\x0d\x9b2J\x00" + "\tb\nc")
 
 
 def test_a_failure_brings_its_traceback():

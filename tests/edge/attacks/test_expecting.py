@@ -19,6 +19,8 @@ from tests.edge.attacks.cases import SMUGGLED
 from tests.edge.attacks.hostile import HostileOrigin, Visit, echo, hostile_origin
 from tests.scenarios.running import Gateway, gateway
 
+pytestmark = pytest.mark.attack(11)
+
 CONFIG = """
     version: 1
     upstreams:

@@ -18,6 +18,8 @@ from tests.edge.attacks.caller import PATIENCE_SECONDS, Caller
 from tests.edge.attacks.hostile import HostileOrigin, Visit, hostile_origin
 from tests.scenarios.running import Gateway, eventually, gateway
 
+pytestmark = pytest.mark.attack(24)
+
 CONFIG = """
     version: 1
     upstreams:

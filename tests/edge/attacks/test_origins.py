@@ -84,7 +84,13 @@ def edge(origin: HostileOrigin) -> Iterator[Gateway]:
         yield running
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.family}-{case.name}" for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.attack(case.family), id=f"{case.family}-{case.name}")
+        for case in CASES
+    ],
+)
 def test_misdeed(case: Misdeed, edge: Gateway, origin: HostileOrigin) -> None:
     upstream = b"/impatient" if case.slow else b"/patient"
     bad, *others = (upstream + path + uuid.uuid4().hex.encode() for path in (b"/bad/", b"/good/", b"/good/"))

@@ -12,6 +12,8 @@ from tests.edge.attacks.caller import Caller
 from tests.edge.attacks.hostile import HostileOrigin, Visit, hostile_origin
 from tests.scenarios.running import Gateway, eventually, gateway
 
+pytestmark = pytest.mark.attack(28)
+
 CONFIG = """
     version: 1
     upstreams:

@@ -11,6 +11,8 @@ import pytest
 from tests.scenarios.running import Gateway, gateway
 from tests.scenarios.scripted import Request, ScriptedOrigin, answer, call_all
 
+pytestmark = pytest.mark.attack(32)
+
 Script = Callable[[Request], bytes]
 
 
