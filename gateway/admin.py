@@ -24,6 +24,7 @@ from gateway.channel import ChannelClosed, RemoteError
 from gateway.config import Config
 from gateway.metrics import render
 from gateway.mistakes import suggest
+from gateway.observer.masking import Masking
 from gateway.policies.cache import CacheConfig
 from gateway.supervisor import Supervisor
 
@@ -114,7 +115,7 @@ class Admin:
         """What changes something comes into the audit log first; what cannot come there is refused."""
         if request.method != "POST":
             return None
-        body = request.state.body[:TEXT_LIMIT].decode(errors="backslashreplace")
+        body = Masking().prose(request.state.body[:TEXT_LIMIT].decode(errors="backslashreplace"))
         try:
             await self.supervisor.auditing.note("admin", "asked", **_asked(request), body=body)
         except AuditError as error:

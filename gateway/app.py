@@ -25,6 +25,7 @@ from gateway.edge.asgi import AsgiEntrance
 from gateway.edge.proxy import Proxy
 from gateway.edge.sampling import sampling
 from gateway.generation import Generation, World
+from gateway.observer.masking import Masking
 from gateway.processes import ObserverProcess
 from gateway.recorder import Recorder
 from gateway.stores import Stores
@@ -58,6 +59,7 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
                 await auditing.use(config)
                 auditor = Auditor(config.audit, auditing.write, world.metrics)
                 auditor.generation = generation.number
+                auditor.masking = Masking(config.telemetry.mask.rules())
             entrance.app = AsgiEntrance(
                 Proxy(generation, recorder, auditor),
                 trusted_proxies=config.server.trusted_proxies,

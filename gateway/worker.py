@@ -22,6 +22,7 @@ from gateway.edge.sampling import sampling
 from gateway.edge.server import EdgeServer
 from gateway.generation import Generation, World
 from gateway.logs import log_crashes, mask_by, set_up
+from gateway.observer.masking import Masking
 from gateway.recorder import Recorder
 from gateway.stores import Stores
 from gateway.upstream import Upstream
@@ -107,6 +108,7 @@ class Worker:
         if self.auditor is None:
             self.auditor = Auditor(config, self._send_entries, self.world.metrics, worker=self.number)
         self.auditor.config, self.auditor.generation = config, generation.number
+        self.auditor.masking = Masking(generation.config.telemetry.mask.rules())
 
     async def _send_entries(self, entries: Sequence[Entry]) -> None:
         """Returns when the supervisor has written them."""

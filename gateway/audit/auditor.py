@@ -18,8 +18,8 @@ from gateway.audit.settings import AuditConfig
 from gateway.errors import CODES, GatewayError, Refused
 from gateway.exchange import Exchange, Response
 from gateway.metrics import Metrics
+from gateway.observer.masking import Masking
 from gateway.observer.printable import timestamp
-from gateway.observer.redaction import redact_query
 
 log = logging.getLogger("gateway.audit")
 
@@ -53,6 +53,8 @@ class Auditor:
         self.worker = worker
         self.generation = 0
         """Of the configuration that serves: what refuses calls before any route is known."""
+        self.masking = Masking()
+        """Keeps secrets and personal data out of what is recorded."""
         self.missed = 0
         """Entries given up that the log does not tell of yet."""
         self._send = send
@@ -124,9 +126,10 @@ class Auditor:
     def call(self, exchange: Exchange, event: str, code: str, status: int = 0) -> Entry:
         """What is recorded of a call: who, what, from where, by which configuration, decided how."""
         route, consumer, generation = exchange.route, exchange.consumer, exchange.generation
-        secrets = () if route is None else route.entry.secrets
+        template, secrets = ("", ()) if route is None else (route.path, route.entry.secrets)
         status = status or (CODES[code].status if code in CODES else 0)
-        path, query = exchange.path[:TEXT_LIMIT], exchange.query[:TEXT_LIMIT]
+        path = self.masking.path(exchange.path[:TEXT_LIMIT], template)
+        query = self.masking.query(exchange.query[:TEXT_LIMIT], secrets)
         entry = {
             "time": timestamp(time_ns()),
             "kind": "call",
@@ -139,7 +142,7 @@ class Auditor:
             "consumer": "" if consumer is None else consumer.name,
             "credential": exchange.credential,
             "method": exchange.method,
-            "path": f"{path}?{redact_query(query, secrets)}" if query else path,
+            "path": f"{path}?{query}" if query else path,
             "route": "" if route is None else route.name,
             "status": status or None,
             "code": code,

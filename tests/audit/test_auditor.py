@@ -50,7 +50,9 @@ def auditor(disk: Disk, **more: Any) -> Auditor:
 def call(*, audited: bool = False, **more: Any) -> Exchange:
     exchange = make_exchange(**more)
     exchange.trace_id = "ab" * 16
-    exchange.route = SimpleNamespace(name="wallet", audited=audited, entry=SimpleNamespace(secrets=("pin",)))
+    exchange.route = SimpleNamespace(
+        name="wallet", path="/games/:email", audited=audited, entry=SimpleNamespace(secrets=("pin",))
+    )
     exchange.generation = SimpleNamespace(number=2)
     return exchange
 
@@ -213,3 +215,11 @@ def test_what_a_caller_sent_is_bounded() -> None:
     exchange = make_exchange(path="/" + "x" * 10_000)
     recording = Auditor(AuditConfig.model_validate({"key": "k" * 32}), Disk.send, Metrics())  # type: ignore[arg-type]
     assert len(recording.call(exchange, "refused", "BAD_REQUEST")["path"]) == module.TEXT_LIMIT
+
+
+def test_personal_data_is_masked() -> None:
+    exchange = call(path="/games/jon")
+    exchange.query = "playerName=jon&card=4111-1111-1111-1111"
+    recording = Auditor(AuditConfig.model_validate({"key": "k" * 32}), Disk.send, Metrics())  # type: ignore[arg-type]
+    told = recording.call(exchange, "refused", "BAD_REQUEST")["path"]
+    assert told == "/games/MASKED?playerName=MASKED&card=MASKED"
