@@ -144,6 +144,22 @@ async def test_unchanged_files_renew_nothing(ca: trustme.CA, tls: SimpleNamespac
     assert server._listeners == []
 
 
+async def test_no_connection_is_lost_while_certificates_are_renewed(ca: trustme.CA, tls: SimpleNamespace):
+    context = trusting(ca)
+
+    async def call() -> int:
+        async with calling(port, ssl=context, server_hostname="localhost") as caller:
+            return (await caller.ask(GET))[0]
+
+    async with serving(ScriptedProxy(), tls=tls) as (server, port):
+        for _ in range(5):
+            calls = [asyncio.create_task(call()) for _ in range(20)]
+            issue(ca, tls)
+            await server.renew_certificates()
+            calls += [asyncio.create_task(call()) for _ in range(20)]
+            assert set(await asyncio.gather(*calls)) == {200}
+
+
 async def test_a_plain_listener_beside_tls(ca: trustme.CA, tls: SimpleNamespace):
     proxy = ScriptedProxy()
     async with serving(proxy, tls=tls) as (server, port):

@@ -400,3 +400,13 @@ async def test_it_says_what_it_does_and_no_secret(fields, sentence):
     assert await policy.foresee(make_exchange(), make_services()) == sentence
     for shown in (repr(policy), policy.model_dump_json(), policy.describe()):
         assert "s3cret" not in shown
+
+
+def test_its_files_are_told_so_that_they_are_watched():
+    pem = "-----BEGIN PRIVATE KEY-----\n"
+    assert config(bearer="token").files() == ()
+    for shown, files in (
+        ({"certificate": "a.pem", "key": "b.pem", "ca": "c.pem"}, ("a.pem", "b.pem", "c.pem")),
+        ({"certificate": "a.pem", "key": pem}, ("a.pem",)),
+    ):
+        assert config(client_certificate=shown).files() == files
