@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from tests.edge.attacks.families import append, counted, table
+
+settings.register_profile("machines are noisy", deadline=None)
+settings.load_profile("machines are noisy")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

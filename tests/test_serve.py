@@ -82,7 +82,7 @@ def test_a_plain_port_in_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
         port = taken.getsockname()[1]
         tls = f"server: {{tls: {{certificate: cert.pem, key: key.pem, plain_port: {port}}}}}\n"
         arguments = asked(tmp_path, CONFIG + tls)
-        assert asyncio.run(_serve(arguments, load(arguments.config, {}), "")) == 2
+        assert asyncio.run(_serve(arguments, load(arguments.config, {}))) == 2
     assert capsys.readouterr().err == (
         f"cannot listen on 127.0.0.1:{port}: Address already in use. Is another gateway running? "
         "Set server.tls.plain_port to 0 for a free port, or another one\n"

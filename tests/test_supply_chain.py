@@ -29,7 +29,7 @@ def test_every_lock_pins_every_package_with_its_hashes() -> None:
     assert {"requirements.lock", "requirements-dev.lock", "requirements-audit.lock"} <= set(LOCKS)
     for name in LOCKS:
         text = (ROOT / name).read_text()
-        assert len(list(requirements(text))) > 10, name
+        assert list(requirements(text)), name
         assert loose(text) == [], name
 
 

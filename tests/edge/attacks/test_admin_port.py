@@ -136,7 +136,8 @@ def test_a_name_that_only_points_here_is_refused(host: bytes, local: Gateway) ->
 def test_what_a_form_can_send_changes_nothing(fields: tuple[bytes, ...], body: bytes, local: Gateway) -> None:
     before = keep_an_answer(local)
     for path in CHANGES:
-        assert ask(local, b"POST", path, *fields, b"Origin: http://evil.example", body=body).status == 415
+        assert ask(local, b"POST", path, *fields, body=body).status == 415
+        assert ask(local, b"POST", path, *fields, b"Origin: http://evil.example", body=body).status == 403
     assert changed(local) == before
 
 
@@ -176,7 +177,6 @@ WRONG = [
     (b"Authorization: Bearer ",),
     (b"Authorization: %b",),
     (b"Authorization: Bearer%b",),
-    (b"Authorization: Bearer  %b",),
     (b"Authorization: Bearer %bx",),
     (b"Authorization: Bearer x%b",),
     (b"Authorization: Bearer %b %b",),
