@@ -24,6 +24,9 @@ setup: .venv/.done ## make .venv with the command at .venv/bin/gateway
 demo: setup ## simulated providers and platform, the gateway, and a guided tour (ARGS=--once ends by itself)
 	@$(BIN)/gateway demo $(ARGS)
 
+# Conversations that are about load or time: beside others they would measure those.
+ALONE := $(patsubst %,tests/scenarios/test_%.py,aborts deaths drain leaving live_tables reload running slow_floods soak \
+  stale_games storms streaming tracing upstreams)
 # What meets compiled code on a call's way; the other attacks are on Python that is never compiled.
 ON_THE_WAY := tests/edge tests/upstream tests/scenarios/test_tracing.py \
   $(patsubst %,--ignore tests/edge/attacks/test_%.py,admin_port caches configurations logs redirects \
@@ -33,8 +36,8 @@ test: export ATTACKS := $(if $(ARGS),,$(CURDIR)/.venv/attacks)
 test: setup ## all tests (ARGS=tests/edge for some of them)
 ifeq ($(ARGS),)
 	@rm -f $(ATTACKS)
-	@$(BIN)/pytest --numprocesses 2 --ignore tests/scenarios
-	@$(BIN)/pytest tests/scenarios  # whole conversations under load: one at a time
+	@$(BIN)/pytest --numprocesses 2 $(addprefix --ignore ,$(ALONE))
+	@$(BIN)/pytest $(ALONE)  # whole conversations under load: one at a time
 	@if $(COMPILES); then $(MAKE) --no-print-directory test-compiled ARGS="--numprocesses 2 $(ON_THE_WAY)"; \
 	  else echo "NOT tested: the compiled hot path, for want of a C compiler and Python's headers (apt-get install gcc python3-dev)"; fi
 	@$(BIN)/python -m tests.edge.attacks.families $(ATTACKS)

@@ -102,10 +102,11 @@ class Admin:
                     request.state.body = await read_body(request) if request.method == "POST" else b""
                     response = await self._recorded(request) or await endpoint(request)
                 except BodyError as error:
-                    response = self.gate.refuse(error.reason, error.status, error.detail)
-                    await self._refused(request, response)
+                    response = await self._refused(
+                        request, self.gate.refuse(error.reason, error.status, error.detail)
+                    )
             else:
-                await self._refused(request, response)
+                response = await self._refused(request, response)
             response.headers.update(_DRESS)
             return response
 
@@ -115,17 +116,20 @@ class Admin:
         """What changes something comes into the audit log first; what cannot come there is refused."""
         if request.method != "POST":
             return None
-        body = Masking().prose(request.state.body[:TEXT_LIMIT].decode(errors="backslashreplace"))
         try:
-            await self.supervisor.auditing.note("admin", "asked", **_asked(request), body=body)
+            await self.supervisor.auditing.note("admin", "asked", **_asked(request))
         except AuditError as error:
             return problem(503, str(error))
         return None
 
-    async def _refused(self, request: Request, response: Response) -> None:
-        await self.supervisor.auditing.happened(
-            "admin", "refused", **_asked(request), status=response.status_code
-        )
+    async def _refused(self, request: Request, response: Response) -> Response:
+        """A refusal is told once it is recorded."""
+        try:
+            asked = _asked(request)
+            await self.supervisor.auditing.note("admin", "refused", **asked, status=response.status_code)
+        except AuditError as error:
+            return problem(503, str(error))
+        return response
 
     async def _no_endpoint(self, request: Request, error: Exception) -> Response:
         """What there is not is told only to those who may ask."""
@@ -134,7 +138,7 @@ class Admin:
         if response is None:
             response = problem(error.status_code, error.detail, dict(error.headers or {}))
         else:
-            await self._refused(request, response)
+            response = await self._refused(request, response)
         response.headers.update(_DRESS)
         return response
 
@@ -234,4 +238,12 @@ class Admin:
 def _asked(request: Request) -> dict[str, str]:
     """What the audit log keeps of a request to the admin port."""
     client = request.client.host if request.client is not None else ""
-    return {"client": client, "method": request.method, "path": request.scope["path"][:TEXT_LIMIT]}
+    path = Masking().path(request.scope["path"][:TEXT_LIMIT])
+    told = {"client": client, "method": request.method, "path": path}
+    try:
+        said = json.loads(request.state.body)
+    except (AttributeError, ValueError, RecursionError):
+        return told
+    if isinstance(said, dict):  # what nobody needs to say here may be a secret
+        told |= {name: str(said[name])[:TEXT_LIMIT] for name in ("route", "tag") if name in said}
+    return told

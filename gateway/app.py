@@ -59,6 +59,7 @@ def create_app(path: Path | str | None = None, environ: Mapping[str, str] = os.e
                 await auditing.use(config)
                 auditor = Auditor(config.audit, auditing.write, world.metrics)
                 auditor.generation = generation.number
+                world.auditor = auditor
                 auditor.masking = Masking(config.telemetry.mask.rules())
             entrance.app = AsgiEntrance(
                 Proxy(generation, recorder, auditor),

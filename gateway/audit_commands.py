@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from gateway.audit.chain import BrokenLinkError, read
 from gateway.audit.heads import WrittenHead, read_heads
-from gateway.audit.segments import lines, segments
+from gateway.audit.segments import is_written, lines, segments
 from gateway.audit.verify import Report, verify
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def verify_log(args: argparse.Namespace, config: Config | None) -> int:
         heads_file = config.beside(config.audit.head.path)
     first = args.first if args.first is not None else (1 if log.is_dir() else 0)
     try:
-        heads: list[WrittenHead] = list(read_heads(heads_file)) if heads_file is not None else []
+        heads: list[WrittenHead] | None = list(read_heads(heads_file)) if heads_file is not None else None
         with _progress("verifying", _size(log), quiet=args.json) as advance:
             report = verify(
                 log,
@@ -75,15 +75,20 @@ def _told(log: Path, report: Report) -> str:
 def export_log(args: argparse.Namespace, config: Config | None) -> int:
     """Copy lines as they are. Exit status 1 where none lies in that time, 2 where it cannot be done."""
     log = _log(args, config)
+    files = segments(log) if log.is_dir() else [log]
+    if args.to.resolve().parent == log.resolve():
+        _give_up("--to names a file in the log's own directory: name one elsewhere")
     count = first = last = 0
     try:
         with args.to.open("xb") as target, _progress("exporting", _size(log)) as advance:
             os.fchmod(target.fileno(), 0o600)
-            for path in segments(log):
+            for path in files:
                 for place, data in lines(path):
-                    advance(len(data) + 1)
+                    advance(len(data))
+                    if not data.endswith(b"\n") and is_written(log):
+                        break  # it is being written just now
                     try:
-                        line = read(data)
+                        line = read(data.removesuffix(b"\n"))
                         moment = datetime.fromisoformat(line.entry["time"])
                     except (BrokenLinkError, KeyError, ValueError) as error:
                         raise ValueError(
@@ -93,7 +98,7 @@ def export_log(args: argparse.Namespace, config: Config | None) -> int:
                         if count:
                             break
                         continue
-                    target.write(data + b"\n")
+                    target.write(data)
                     count, first, last = count + 1, first or line.link.seq, line.link.seq
     except FileExistsError:
         _give_up(f"{args.to} exists already: name another file with --to")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,34 +32,41 @@ class Auditing:
         self._metrics = metrics
         self._control = HttpxControlClient()
         self._clerk: Clerk | None = None
-        self._used: tuple[AuditConfig, Path] | None = None
+        self._config: Config | None = None
+        """What says how the log is written; `_clerk` is None all the same where it could not be opened."""
+        self._changing = asyncio.Lock()
+        """Who writes waits while one log gives way to another."""
+        self._last_heads: set[asyncio.Task[None]] = set()
 
     async def use(self, config: Config) -> bool:
         """Write the log as `config` says from now on. AuditError where that cannot be; then nothing changes.
 
         True where that is another log, or written in another way.
         """
-        wanted = None if config.audit is None else (config.audit, config.state_dir)
-        if wanted == self._used:
-            return False
-        before = self._used
-        await self._close()
-        try:
-            await self._open(wanted, config)
-        except AuditError:
-            await self._open(before, config)
-            raise
-        return wanted is not None
+        async with self._changing:
+            before = self._config
+            if _written_how(config) == _written_how(before) and (self._clerk or config.audit is None):
+                return False
+            await self._leave()
+            try:
+                await self._open(config)
+            except AuditError:
+                if before is not None:
+                    with suppress(AuditError):  # tried again when there is something to write
+                        await self._open(before)
+                raise
+        return config.audit is not None
 
-    async def _open(self, wanted: tuple[AuditConfig, Path] | None, config: Config) -> None:
-        self._used = wanted
-        if wanted is None:
+    async def _open(self, config: Config) -> None:
+        self._config = config
+        settings = config.audit
+        if settings is None:
             return
-        settings, state_dir = wanted
-        self._clerk = None
+        directory = config.state_dir / settings.directory
+        written: AuditLog | None = None
         try:
             written = AuditLog(
-                state_dir / settings.directory,
+                directory,
                 settings.key.get_secret_value().encode(),
                 old_keys=tuple(key.get_secret_value().encode() for key in settings.old_keys),
                 segment_bytes=settings.rotate.size,
@@ -72,12 +81,10 @@ class Auditing:
                 post=self._post,
             )
         except OSError as error:
-            self._used = None
-            raise AuditError(
-                f"the audit log in {state_dir / settings.directory} cannot be written: {error}"
-            ) from None
+            if written is not None:
+                written.close()
+            raise AuditError(f"the audit log in {directory} cannot be written: {error}") from None
         except (DamagedError, InUseError) as error:
-            self._used = None
             raise AuditError(str(error)) from None
 
     async def _post(self, url: str, line: bytes) -> None:
@@ -90,14 +97,24 @@ class Auditing:
 
     async def note(self, kind: str, event: str, **more: Any) -> None:
         """Record something. AuditError where it cannot be, and must not happen unrecorded therefore."""
-        if self._clerk is None or self._used is None:
+        settings = None if self._config is None else self._config.audit
+        if settings is None:
             return
         try:
-            await self._clerk.note(kind, event, **more)
-        except OSError as error:
-            if self._used[0].on_full == "refuse":
+            await (await self._at_work()).note(kind, event, **more)
+        except (OSError, AuditError) as error:
+            if settings.on_full == "refuse":
                 raise AuditError(f"the audit log cannot be written: {error}") from None
             log.error("the audit log misses an entry, %s %s: %s", kind, event, error)  # noqa: TRY400
+
+    async def _at_work(self) -> Clerk:
+        """Who writes the log; it is opened now where that failed before. `OSError` or AuditError."""
+        async with self._changing:
+            if self._clerk is None and self._config is not None:
+                await self._open(self._config)
+            if self._clerk is None:
+                raise OSError("there is none just now")
+            return self._clerk
 
     async def happened(self, kind: str, event: str, **more: Any) -> None:
         """Record what nobody could have stopped; where it cannot be, the gateway's own log says so."""
@@ -112,22 +129,33 @@ class Auditing:
             raise ValueError(f"a worker asks nothing but to write the audit log, and asked {op}")
         try:
             await self.write(payload)
-        except OSError as error:
+        except (OSError, AuditError) as error:
             return f"{error}"
         return ""
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Returns when they are on the disk; raises `OSError` where they are not."""
-        if self._clerk is None:
-            raise OSError("there is none just now")
-        await self._clerk.write(entries)
+        """Returns when they are on the disk; raises `OSError` or AuditError where they are not."""
+        await (await self._at_work()).write(entries)
 
-    async def _close(self) -> None:
+    async def _leave(self) -> None:
+        """Let the log go; its last head reaches a webhook when it can."""
         clerk, self._clerk = self._clerk, None
         if clerk is not None:
             await clerk.close()
+            task = asyncio.create_task(clerk.tell_last())
+            self._last_heads.add(task)
+            task.add_done_callback(self._last_heads.discard)
 
     async def close(self) -> None:
         """Write what waits and the last head, and let the log go."""
-        await self._close()
+        async with self._changing:
+            await self._leave()
+            self._config = None
+        await asyncio.gather(*self._last_heads)
         await self._control.close()
+
+
+def _written_how(config: Config | None) -> tuple[AuditConfig, Path] | None:
+    if config is None or config.audit is None:
+        return None
+    return config.audit, config.state_dir

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
 from typing import Any
 
+from gateway.audit import Auditor
 from gateway.chain import chain
 from gateway.config import Config
 from gateway.edge.limits import EdgeLimits
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Response
 from gateway.https import hsts, with_hsts
 from gateway.metrics import Metrics
+from gateway.policy import Forward
 from gateway.record import RouteEntry
 from gateway.recorder import Recorder
 from gateway.routing import Router
@@ -41,6 +43,19 @@ class World:
     """Those still in memory: the one that serves, and those whose calls go on."""
     recorder: Recorder | None = None
     """Set when it stands: there is none yet while the first generation is built."""
+
+    auditor: Auditor | None = None
+    """Set where an audit log is kept, once calls are served."""
+
+    def recorded(self, upstream: Forward) -> Forward:
+        """An upstream that is called only once the audit log has it that it will be."""
+
+        async def forward(exchange: Exchange) -> Response:
+            if self.auditor is not None:
+                await self.auditor.sent(exchange)
+            return await upstream(exchange)
+
+        return forward
 
     def record_background(self, exchange: Exchange) -> None:
         """Take note of a fetch that no caller waited for."""
@@ -91,14 +106,15 @@ class Generation:
             facts = RouteFacts(route.name, route.upstream, route.provider, route.stream)
             mine = replace(services, route=facts)
             policies = [(policy, policy.build(mine)) for policy in route.policies if policy.mode != "off"]
-            route.forward = chain(policies, self.upstreams[route.upstream])
+            route.audited = config.audit is not None and route.name in config.wallets
+            upstream: Forward = self.upstreams[route.upstream]
+            route.forward = chain(policies, world.recorded(upstream) if route.audited else upstream)
             if strict and route.require_tls:
                 route.forward = with_hsts(route.forward, strict)
             names = tuple(policy.name for policy, _ in policies)
             secrets = tuple(
                 sorted({name for policy in route.policies for name in policy.secret_parameters()})
             )
-            route.audited = config.audit is not None and route.name in config.wallets
             route.entry = RouteEntry(route.name, route.path, route.upstream, route.provider, names, secrets)
 
     def _upstream(self, name: str) -> Upstream:

@@ -322,12 +322,14 @@ class Supervisor:
             change = {"generation": number, "cause": cause, "fingerprint": config.fingerprint}
             try:
                 await self.auditing.note("configuration", "changed", **change, changes=changes)
-                if await self.auditing.use(config):
+                if config.audit is not None and await self.auditing.use(config):
                     await self.auditing.note("configuration", "begun", **change)
             except AuditError as error:
                 await self._each(workers, "abort", None)
                 return await self._refuse("failed", f"{error}", cause)
             await self._each(workers, "commit", number)
+            if config.audit is None:  # only now nobody writes it any more
+                await self.auditing.use(config)
             if config.telemetry != self.config.telemetry:
                 self._replace_observer(config)
             self.generation, self.config = number, config

@@ -82,7 +82,7 @@ class Worker:
         if generation is None or generation.number != number:
             raise RuntimeError(f"generation {number} was not prepared")
         gone = generation.start()
-        self._audit(generation)
+        await self._audit(generation)
         mask_by(generation.config.telemetry.mask.rules())
         if self.proxy is None:
             await self._serve(generation)
@@ -98,15 +98,18 @@ class Worker:
         self._forget_garbage()
         return number
 
-    def _audit(self, generation: Generation) -> None:
-        """Have calls recorded as the configuration says; what waits of earlier ones is sent all the same."""
+    async def _audit(self, generation: Generation) -> None:
+        """Have calls recorded as the configuration says; what waits of earlier ones is sent first."""
         assert self.world is not None
         config = generation.config.audit
         if config is None:
-            self.auditor = None
+            auditor, self.auditor, self.world.auditor = self.auditor, None, None
+            if auditor is not None:
+                await auditor.close()
             return
         if self.auditor is None:
             self.auditor = Auditor(config, self._send_entries, self.world.metrics, worker=self.number)
+        self.world.auditor = self.auditor
         self.auditor.config, self.auditor.generation = config, generation.number
         self.auditor.masking = Masking(generation.config.telemetry.mask.rules())
 

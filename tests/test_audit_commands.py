@@ -149,3 +149,7 @@ def test_without_a_log_there_is_nothing_to_check(
     assert "there is no audit log in" in typed(capsys, "verify")[2]
     (tmp_path / "routes.yaml").write_text("version: 1\nroutes: []\n")
     assert "keeps no audit log" in typed(capsys, "verify", "--config", "routes.yaml")[2]
+
+
+def test_an_export_into_the_log_itself_is_refused(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "elsewhere" in typed(capsys, "export", "--to", str(log / "audit-000000000900.jsonl"))[2]

@@ -120,3 +120,44 @@ async def test_the_head_goes_to_a_webhook(auditing: Auditing, tmp_path: Path) ->
             await asyncio.sleep(0.01)
     server.close()
     assert b'"seq":1,' in got[1]
+
+
+async def test_who_writes_while_the_log_changes_waits_and_loses_nothing(
+    auditing: Auditing, tmp_path: Path
+) -> None:
+    """A webhook that never answers holds nobody up."""
+    ended = asyncio.Event()
+
+    async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    hook = f"head: {{webhook: 'http://127.0.0.1:{server.sockets[0].getsockname()[1]}/'}}"
+    await auditing.use(config(tmp_path, f"audit: {{key: {KEY}, {hook}}}"))
+    await auditing.note("gateway", "started")
+    writing = [auditing.hear("audit", [{"kind": "call"}]) for _ in range(20)]
+    began = asyncio.get_running_loop().time()
+    changed, *told = await asyncio.gather(
+        auditing.use(config(tmp_path, f"audit: {{key: {KEY}, {hook}, queue: 5}}")), *writing
+    )
+    assert changed
+    assert told == [""] * 20
+    assert asyncio.get_running_loop().time() - began < 2
+    ended.set()
+    await auditing.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_log_that_could_not_be_opened_is_opened_when_it_can_be(
+    auditing: Auditing, tmp_path: Path
+) -> None:
+    await auditing.use(config(tmp_path, f"audit: {{key: {KEY}}}"))
+    await auditing.note("gateway", "started")
+    other = tmp_path / "var" / "other"
+    other.write_text("a file")
+    with pytest.raises(AuditError, match="cannot be written"):
+        await auditing.use(config(tmp_path, f"audit: {{key: {KEY}, directory: other}}"))
+    await auditing.note("gateway", "still here")
+    assert verify(tmp_path / "var" / "audit", [KEY.encode()]).entries == 2

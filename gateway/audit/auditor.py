@@ -1,7 +1,7 @@
 """In a worker: what a call waits for before its answer leaves.
 
-A refusal, and every answer on a wallet route, is told to the caller only after its entry is on the disk: what
-nobody was told need not be in the log, and what somebody was told is. Entries of calls that nothing waits for
+A refusal is told to the caller, and a call on a wallet route leaves, only after its entry is on the disk:
+what nobody was told and nobody was sent need not be in the log. Entries of calls that nothing waits for
 (`calls: all`) are given up where the disk cannot follow; the log then tells how many it misses.
 """
 
@@ -11,11 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import time_ns
-from typing import Any, Protocol
 
 from gateway.audit.chain import Entry
 from gateway.audit.settings import AuditConfig
-from gateway.errors import CODES, GatewayError, Refused
+from gateway.errors import CODES, Refused
 from gateway.exchange import Exchange, Response
 from gateway.metrics import Metrics
 from gateway.observer.masking import Masking
@@ -34,15 +33,6 @@ TEXT_LIMIT = 2048
 
 Send = Callable[[Sequence[Entry]], Awaitable[None]]
 Forward = Callable[[Exchange], Awaitable[Response]]
-
-
-class Route(Protocol):
-    """What is asked of a route."""
-
-    name: str
-    audited: bool
-    """Its answers are held back until they are recorded."""
-    entry: Any
 
 
 class Auditor:
@@ -66,7 +56,7 @@ class Auditor:
         )
         self._dropped.add((), 0)
         metrics.gauge("gateway_audit_waiting", "Audit entries that wait for the disk.").watch(
-            lambda: len(self._waiting)
+            lambda: self.waiting
         )
 
     # What calls go through.
@@ -79,19 +69,39 @@ class Auditor:
         except Refused as refusal:
             await self.keep(self.call(exchange, "refused", refusal.code))
             raise
-        except GatewayError as error:
-            if _is_audited(exchange):
-                await self.keep(self.call(exchange, "failed", getattr(error, "code", "INTERNAL")))
+        except Exception as error:
+            await self._end(exchange, "failed", getattr(error, "code", "INTERNAL"))
             raise
         except asyncio.CancelledError:
-            if _is_audited(exchange):
-                self.offer(self.call(exchange, "left", ""), waits=False)
+            self._note(exchange, "left", "")
             raise
-        if _is_audited(exchange):
-            await self._hold(exchange, response)
-        elif self.config.calls == "all":
-            self.offer(self.call(exchange, "answered", response.code, response.status), waits=False)
+        try:
+            await self._end(exchange, "answered", response.code, response.status)
+        except asyncio.CancelledError:
+            response.discard()
+            raise
         return response
+
+    async def sent(self, exchange: Exchange) -> None:
+        """A call on a wallet route is about to leave. Refused with BUSY where that cannot be recorded."""
+        await self.keep(self.call(exchange, "sent", ""))
+
+    async def _end(self, exchange: Exchange, event: str, code: str, status: int = 0) -> None:
+        """Record how a call ended. What a wallet route answers waits for it a while, and is told in any case:
+        it was recorded that the call was sent, and to hide what came of it would lose money.
+        """
+        kept = self._note(exchange, event, code, status)
+        if kept is not None:
+            await asyncio.wait([kept], timeout=PATIENCE_SECONDS)
+
+    def _note(
+        self, exchange: Exchange, event: str, code: str, status: int = 0
+    ) -> asyncio.Future[None] | None:
+        if exchange.route is not None and exchange.route.audited:
+            return self.offer(self.call(exchange, event, code, status))
+        if self.config.calls == "all":
+            self.offer(self.call(exchange, event, code, status), waits=False)
+        return None
 
     async def refuse(self, exchange: Exchange, code: str) -> None:
         """A call is refused before it came to its route. Refused with BUSY where the disk cannot follow."""
@@ -103,7 +113,7 @@ class Auditor:
         try:
             self.admit()
         except Refused:
-            return None
+            return asyncio.get_running_loop().create_future()  # never done: nobody is told
         return self.offer(self.call(exchange, "rejected", code))
 
     def admit(self) -> None:
@@ -115,13 +125,6 @@ class Auditor:
     def _miss(self) -> None:
         self.missed += 1
         self._dropped.add()
-
-    async def _hold(self, exchange: Exchange, response: Response) -> None:
-        try:
-            await self.keep(self.call(exchange, "answered", response.code, response.status))
-        except BaseException:
-            response.discard()
-            raise
 
     def call(self, exchange: Exchange, event: str, code: str, status: int = 0) -> Entry:
         """What is recorded of a call: who, what, from where, by which configuration, decided how."""
@@ -146,7 +149,9 @@ class Auditor:
             "route": "" if route is None else route.name,
             "status": status or None,
             "code": code,
-            "decisions": [": ".join(filter(None, decision)) for decision in exchange.decisions],
+            "decisions": [
+                self.masking.prose(": ".join(filter(None, decision))) for decision in exchange.decisions
+            ],
         }
         return {key: value for key, value in entry.items() if value not in ("", [], None)}
 
@@ -178,8 +183,13 @@ class Auditor:
         if not done and self.config.on_full == "refuse":
             raise self._busy()
 
+    @property
+    def waiting(self) -> int:
+        """Entries that wait for the disk."""
+        return len(self._waiting)
+
     def _is_full(self) -> bool:
-        return self._stuck or len(self._waiting) >= self.config.queue
+        return self._stuck or self.waiting >= self.config.queue
 
     @staticmethod
     def _busy() -> Refused:
@@ -222,10 +232,9 @@ class Auditor:
             await asyncio.wait([self._sending], timeout=grace_seconds)
             if self._sending is not None:
                 self._sending.cancel()
+                log.error(
+                    "the audit log misses the last %d entries: it cannot be written", len(self._waiting)
+                )
 
     def __repr__(self) -> str:
         return f"<Auditor {len(self._waiting)} entries waiting{', stuck' if self._stuck else ''}>"
-
-
-def _is_audited(exchange: Exchange) -> bool:
-    return exchange.route is not None and exchange.route.audited

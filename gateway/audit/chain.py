@@ -21,10 +21,10 @@ Entry = Mapping[str, Any]
 
 GENESIS = "0" * 64
 """`previous` of the first line."""
-LINE_LIMIT = 1024 * 1024
-"""Bytes of a line; entries are bounded far below."""
+LINE_LIMIT = 256 * 1024 * 1024
+"""Bytes of a line that are read. What callers send is bounded far below; a change of many routes is long."""
 _SEAL = re.compile(rb',"hash":"([0-9a-f]{64})","mac":"([0-9a-f]{64})"\}')
-_SEAL_LENGTH = 148
+SEAL_LENGTH = 148
 
 
 class Link(NamedTuple):
@@ -69,7 +69,7 @@ class Line(NamedTuple):
 
 def read(line: bytes) -> Line:
     """What a line (without its line feed) says. BrokenLinkError where it is none, or was changed."""
-    found = _SEAL.fullmatch(line, max(0, len(line) - _SEAL_LENGTH))
+    found = _SEAL.fullmatch(line, max(0, len(line) - SEAL_LENGTH))
     if found is None:
         raise BrokenLinkError("it does not end in a hash and a MAC")
     said, digest, code = line[: found.start()], found[1].decode(), found[2].decode()

@@ -145,17 +145,21 @@ class Clerk:
         return False
 
     async def close(self) -> None:
-        """Write what waits and the last head, and let the log go."""
+        """Write what waits, and let the log go. `tell_last` is still to be called."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
         self._closed = True
-        self._urgent.set()
+        if self._telling is not None:
+            self._telling.cancel()
+        self._thread.shutdown()
+        self.audit.close()
+
+    async def tell_last(self) -> None:
+        """Write out the head that a closed log ended with, once."""
         if self._telling is not None:
             await asyncio.wait([self._telling])
         if self._tells and self._told != self.audit.link:
             await self._tell_now()
-        self._thread.shutdown()
-        self.audit.close()
 
     def __repr__(self) -> str:
         return f"<Clerk of {self.audit!r}, {len(self._waiting)} groups waiting>"

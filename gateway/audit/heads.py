@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +26,22 @@ def head(link: Link, unix_ns: int) -> bytes:
 
 def add_head(path: Path, line: bytes) -> None:
     """Append a head to a file and wait for the disk. Raises `OSError`."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, line)
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":  # the last one was torn
+            line = b"\n" + line
+        if os.write(file, line) != len(line):
+            raise OSError("only a part of the head could be written")
         os.fsync(file)
     finally:
         os.close(file)
+
+
+HEADS_LIMIT = 256 * 1024 * 1024
+"""Bytes of a file of heads that are read."""
+_TORN = re.compile(rb'|\{(?:"[^}]*)?')
+"""How a head begins that does not end."""
 
 
 class WrittenHead(NamedTuple):
@@ -44,12 +55,13 @@ class WrittenHead(NamedTuple):
 def read_heads(path: Path) -> Iterator[WrittenHead]:
     """Every head of a file, or of what a webhook kept line by line. `OSError`; ValueError: a line is none.
 
-    A torn last line is no head: its writer died before it told anybody.
+    A torn line is no head: its writer died before it told anybody.
     """
-    data = path.read_bytes()
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n") and number > 1:
-            return
+    with path.open("rb") as file:
+        data = file.read(HEADS_LIMIT)
+    for number, line in enumerate(data.splitlines(), 1):
+        if _TORN.fullmatch(line):
+            continue
         try:
             told = json.loads(line)
             link = Link(told["seq"], told["hash"], told["mac"])

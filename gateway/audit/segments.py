@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -40,12 +42,27 @@ def segments(directory: Path) -> list[Path]:
 
 
 def lines(path: Path) -> Iterator[tuple[Place, bytes]]:
-    """Every line of a file without its line feed, a torn last one included. Raises `OSError`."""
+    """Every line of a file with its line feed, which a torn last one lacks. Raises `OSError`."""
     with path.open("rb") as file:
         number = 0
         while line := file.readline(LINE_LIMIT):
             number += 1
-            yield Place(path, number), line.removesuffix(b"\n")
+            yield Place(path, number), line
+
+
+def is_written(directory: Path) -> bool:
+    """Does a running gateway write this log? Raises `OSError`."""
+    try:
+        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def begun_of(path: Path) -> float:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.audit.chain import GENESIS, BrokenLinkError, Line, Link, is_authentic, read
+from gateway.audit.chain import GENESIS, SEAL_LENGTH, BrokenLinkError, Line, Link, is_authentic, read
 from gateway.audit.heads import WrittenHead
-from gateway.audit.segments import Place, first_of, lines, segments
+from gateway.audit.segments import Place, first_of, is_written, lines, segments
 
 PROBLEMS_LIMIT = 100
 """Problems that are kept; all are counted."""
@@ -102,29 +102,29 @@ def verify(
                 f"{heads_name}:{one.number}",
                 f"it tells of entry {seq}, which is not there: the end was cut off",
             )
+    if heads is not None and not report.heads and report.entries:
+        report.add(heads_name, "it tells of no head: it was emptied, or is another file")
     if not report.entries and not report.count:
         report.add(str(log), "there are no entries")
     return report
 
 
 def _lines(log: Path, report: Report) -> Iterator[tuple[Place, bytes]]:
+    alive = log.is_dir() and is_written(log)
     files = segments(log) if log.is_dir() else [log]
     for path in files:
-        ends = path.stat().st_size
-        for place, data in lines(path):
-            ends -= len(data) + 1
-            if ends < 0:
+        for place, line in lines(path):
+            if line.endswith(b"\n"):
+                yield place, line[:-1]
+            elif not (alive and path is files[-1]):  # else it is being written just now
                 where = f"{path.name}:{place.number}"
                 report.add(where, "it is torn: the writer died here, and nobody went on since")
-                continue
-            yield place, data
 
 
 def _claimed(before: Link | None, data: bytes) -> Link | None:
     """Where the chain goes on behind a line that was changed, so that one change is one problem."""
-    seal = data[-148:]
-    digest = seal[9:73].decode("ascii", "replace")
-    return None if before is None or len(data) < 148 else Link(before.seq + 1, digest, "")
+    digest = data[-SEAL_LENGTH:][9:73].decode("ascii", "replace")
+    return None if before is None or len(data) < SEAL_LENGTH else Link(before.seq + 1, digest, "")
 
 
 def _note(report: Report, line: Line) -> None:

@@ -14,6 +14,8 @@ from gateway.observer.redaction import redact_target
 from gateway.units import BareNumber, PrivateText
 
 _MISSING = object()
+_HIDDEN = re.compile(r"key[^.]*$|webhook$")
+"""Settings that may hold a secret: a webhook's path is one, most often."""
 _PRIVATE = (SecretStr, PrivateText)
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]*@")
 
@@ -116,7 +118,7 @@ def _settings(
         was, now = before.get(path, _MISSING), after.get(path, _MISSING)
         if path.partition(".")[0].partition("[")[0] in skip or was == now:
             continue
-        if isinstance(was, _PRIVATE) or isinstance(now, _PRIVATE) or "key" in path.rpartition(".")[2]:
+        if isinstance(was, _PRIVATE) or isinstance(now, _PRIVATE) or _HIDDEN.search(path):
             nothing = (_MISSING, None)
             how = "added" if was in nothing else "removed" if now in nothing else "changed"
             yield f"{subject}: {path} is {how}"

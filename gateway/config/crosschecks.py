@@ -246,6 +246,14 @@ class CrossChecks:
             message = "audit.head names no place: that the end of the log was cut off would show nowhere"
             mend = "give audit.head a path on another disk, or a webhook"
             self._warn(self._at("audit", key=True), message, mend)
+        if audit is not None and audit.head.path is not None:
+            path = (self.folder / audit.head.path).resolve()
+            log = (self.folder / self.file.server.state_dir / audit.directory).resolve()
+            place, mend = self._at("audit", "head", "path"), "name a file elsewhere, best on another disk"
+            if path.is_relative_to(log):
+                self._error(place, "audit.head.path lies within the audit log itself", mend)
+            elif path.is_dir() or not path.parent.is_dir():
+                self._error(place, "audit.head.path is no file that can be written", mend)
 
     def _without_effect(self) -> None:
         for name, provider in self.file.providers.items():

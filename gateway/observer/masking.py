@@ -140,10 +140,14 @@ class Masking:
             if "%" not in plain:
                 break
             plain = unquote(plain)
-        masked = self.text(plain)
+        masked = self.text(self._assigned(plain) if "=" in plain else plain)
         if masked == plain:
             return value
         return masked if plain == value else quote(masked, safe="@:!$'()*,;~")
+
+    def _assigned(self, text: str) -> str:
+        """Text in which names are given values, such as a URL within a parameter."""
+        return _ASSIGNED.sub(lambda found: f"{found[1]}={self.mark(found[1]) or self.text(found[2])}", text)
 
     # Targets.
 
@@ -177,7 +181,7 @@ class Masking:
         return self._by_form(path) if shown is None else shown
 
     def _by_form(self, path: str) -> str:
-        shown = "/".join(map(self._value, path.split("/"))) if _is_suspect(path) else path
+        shown = "/".join(map(self._value, path.split("/"))) if "=" in path or _is_suspect(path) else path
         if len(path) <= REMEMBERED_LENGTH:
             if len(self._paths) >= REMEMBERED:
                 self._paths.clear()
@@ -234,4 +238,9 @@ class Masking:
 
 def _is_suspect(text: str) -> bool:
     """May there be something to mask by its form? A no is final, and takes a third of a microsecond."""
-    return "@" in text or "%" in text or (len(text) >= FEWEST and has_many_digits(text))
+    return (
+        "@" in text
+        or "%" in text
+        or text.count("=") > text.count("&") + 1  # a value that holds a name and a value of its own
+        or (len(text) >= FEWEST and has_many_digits(text))
+    )

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 REDACTED = "REDACTED"
 """The word OpenTelemetry's semantic conventions ask for."""
 
-_EXACT = frozenset(
-    "auth authorization hash hmac jwt key mac otp pass pin pwd sid sig sign xauth".split()  # noqa: SIM905 - a list
-)
+_EXACT = frozenset({
+    "auth", "authorization", "hash", "hmac", "jwt", "key", "mac", "md5", "otk", "otp", "pass", "pin", "pwd",
+    "sid", "sig", "sign", "ticket", "xauth",
+})  # fmt: skip
 _PARTS = (
-    "accesskey", "apikey", "authkey", "checksum", "credential", "digest", "passphrase", "passwd", "password",
-    "privatekey", "secret", "session", "signature", "token",
+    "accesscode", "accesskey", "apikey", "authkey", "checksum", "credential", "digest", "hashkey",
+    "launchkey", "passphrase", "passwd", "password", "privatekey", "secret", "session", "signature", "token",
 )  # fmt: skip
 _PARAMETER = re.compile(r"(?<![^&;])(=*[^&;=]+)=([^&;]*)")
 """Sought only where a parameter begins: from every letter on, a long word would take quadratic time."""

@@ -147,7 +147,9 @@ async def test_a_full_queue_refuses_calls_before_they_are_forwarded(disk: Disk) 
     with pytest.raises(Refused) as refusal:
         await recording.watch(call(), answered)
     assert refusal.value.code == "BUSY"
-    assert recording.reject(call(), "BAD_REQUEST") is None
+    never = recording.reject(call(), "BAD_REQUEST")
+    assert never is not None
+    assert not never.done(), "whom it cannot record it does not answer"
     disk.turns.set()
     await asyncio.wait(waiting)
     await recording.close()
@@ -189,26 +191,66 @@ async def test_a_disk_that_fails_is_tried_again_and_nothing_is_lost(
     assert disk.told()[0] == ("refused", "IP_NOT_ALLOWED", 403)
 
 
-@pytest.mark.parametrize(("on_full", "code"), [("refuse", "BUSY"), ("drop", "")])
-async def test_an_answer_is_not_held_back_for_ever(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch, on_full: str, code: str
+@pytest.mark.parametrize("on_full", ["refuse", "drop"])
+async def test_what_a_wallet_answered_is_told_in_any_case(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, on_full: str
 ) -> None:
+    """The bet stands: that the disk fails now is no reason to say that it does not."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     disk.turns.clear()
     recording = auditor(disk, on_full=on_full)
+    assert (await recording.watch(call(audited=True), answered)).status == 200
+    disk.turns.set()
+    await recording.close()
+    assert disk.told() == [("answered", None, 200)]
+
+
+async def test_a_call_on_a_wallet_route_is_sent_only_once_that_is_recorded(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = auditor(disk)
+    await recording.sent(call(audited=True))
+    assert disk.told() == [("sent", None, None)]
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    disk.turns.clear()
+    with pytest.raises(Refused, match="BUSY"):
+        await recording.sent(call(audited=True))
+    await recording.close(0.0)
+
+
+async def test_who_leaves_while_an_answer_waits_gets_none(disk: Disk) -> None:
+    disk.turns.clear()
+    recording = auditor(disk)
     upstreams: list[Response] = []
 
     async def answer(exchange: Exchange) -> Response:
         upstreams.append(await answered(exchange))
         return upstreams[0]
 
-    try:
-        told = (await recording.watch(call(audited=True), answer)).code
-    except Refused as refusal:
-        told = refusal.code
-    assert told == code
-    assert upstreams[0].ended == (Outcome.DISCARDED if code else None)
+    asking = asyncio.ensure_future(recording.watch(call(audited=True), answer))
+    while not upstreams:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert upstreams[0].ended == Outcome.DISCARDED
     await recording.close(0.0)
+
+
+async def test_with_all_calls_those_that_fail_are_recorded_too(disk: Disk) -> None:
+    async def failed(_exchange: Exchange) -> Response:
+        raise UpstreamError("UPSTREAM_TIMEOUT", "it took too long", sent=Sent.UNKNOWN)
+
+    async def broken(_exchange: Exchange) -> Response:
+        raise ZeroDivisionError
+
+    recording = auditor(disk, calls="all")
+    with pytest.raises(UpstreamError):
+        await recording.watch(call(), failed)
+    with pytest.raises(ZeroDivisionError):
+        await recording.watch(call(audited=True), broken)
+    await recording.close()
+    assert disk.told() == [("failed", "UPSTREAM_TIMEOUT", 504), ("failed", "INTERNAL", 500)]
 
 
 def test_what_a_caller_sent_is_bounded() -> None:

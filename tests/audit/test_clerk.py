@@ -49,6 +49,7 @@ async def test_the_head_of_what_is_no_call_is_told_at_once(tmp_path: Path) -> No
     assert told.link == writing.audit.link
     await writing.write([entry(1)])
     await writing.close()
+    await writing.tell_last()
     assert [one.link.seq for one in read_heads(heads)] == [1, 2], "calls wait; the end is told all the same"
     assert verify(tmp_path / "log", [KEY], read_heads(heads)).count == 0
 

@@ -38,3 +38,10 @@ def test_what_is_no_head_is_told(tmp_path: Path) -> None:
     path.write_bytes(b'{"seq":1}\n')
     with pytest.raises(ValueError, match=r"line 1 of .* is no head"):
         list(read_heads(path))
+
+
+def test_a_head_after_a_torn_one_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "heads"
+    path.write_bytes(head(LINK, 0)[:40])
+    add_head(path, head(LINK, 0))
+    assert [(one.link, one.number) for one in read_heads(path)] == [(LINK, 2)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.audit.segments import begun_of, first_of, last_line, lines, name_of, segments
+from gateway.audit.log import AuditLog
+from gateway.audit.segments import begun_of, first_of, is_written, last_line, lines, name_of, segments
 
 
 def test_names_tell_the_first_entry_and_sort_by_it(tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_names_tell_the_first_entry_and_sort_by_it(tmp_path: Path) -> None:
 def test_lines_come_with_their_places(tmp_path: Path) -> None:
     path = tmp_path / "it"
     path.write_bytes(b"one\n\ntorn")
-    assert [(place.number, line) for place, line in lines(path)] == [(1, b"one"), (2, b""), (3, b"torn")]
+    assert [(place.number, line) for place, line in lines(path)] == [(1, b"one\n"), (2, b"\n"), (3, b"torn")]
 
 
 def test_the_last_whole_line_is_found(tmp_path: Path) -> None:
@@ -49,3 +50,11 @@ def test_a_segment_is_as_old_as_its_first_entry(tmp_path: Path) -> None:
     assert begun_of(path) == 60
     path.write_text("torn")
     assert begun_of(path) == path.stat().st_mtime
+
+
+def test_a_log_that_is_written_is_told_apart(tmp_path: Path) -> None:
+    assert not is_written(tmp_path)
+    audit = AuditLog(tmp_path, b"k" * 32)
+    assert is_written(tmp_path)
+    audit.close()
+    assert not is_written(tmp_path)

@@ -229,3 +229,27 @@ def test_progress_tells_every_byte(log: Path) -> None:
     told: list[int] = []
     verify(log, progress=told.append)
     assert sum(told) == sum(path.stat().st_size for path in segments(log))
+
+
+def test_an_emptied_file_of_heads_is_told(log: Path) -> None:
+    (problem,) = verify(log, [KEY], []).problems
+    assert "tells of no head" in problem.what
+
+
+def test_what_is_being_written_is_not_torn(log: Path) -> None:
+    writer = AuditLog(log, KEY)
+    path = segments(log)[-1]
+    path.write_bytes(path.read_bytes() + b'{"seq":')
+    assert verify(log, [KEY]).count == 0
+    writer.close()
+    assert verify(log, [KEY]).count == 1
+
+
+def test_a_long_line_is_read_whole(tmp_path: Path) -> None:
+    audit = AuditLog(tmp_path, KEY)
+    audit.append(
+        [{"time": "2026-01-31T12:00:00.000Z", "kind": "configuration", "changes": ["x" * 2_000_000]}]
+    )
+    audit.append([entry(2)])
+    audit.close()
+    assert verify(tmp_path, [KEY]).count == 0

@@ -170,3 +170,21 @@ def test_names_that_callers_make_up_fill_no_memory(monkeypatch: pytest.MonkeyPat
     assert 0 < len(masking._marks) <= 8
     assert 0 < len(masking._paths) <= 8
     assert max(map(len, masking._paths)) <= 256
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "returnUrl=https%3A%2F%2Fx.example%2F%3FauthToken%3Dhunter2",
+        "a=b%26token%3Dhunter2",
+        "a=b?token=hunter2",
+        "launchKey=hunter2",
+        "hashkey=hunter2&ticket=hunter2&otk=hunter2&md5=hunter2&accessCode=hunter2",
+    ],
+)
+def test_a_secret_within_a_value_goes_too(query: str) -> None:
+    assert "hunter2" not in Masking().query(query)
+
+
+def test_a_secret_within_a_path_goes_too() -> None:
+    assert "hunter2" not in Masking().path("/nowhere/token=hunter2")

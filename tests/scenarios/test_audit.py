@@ -79,7 +79,7 @@ def test_what_an_auditor_asks_for_is_there() -> None:
         running.ask("/api/reload", json={})
         running.ask("/api/cache/purge", content=b"x=1", json={})
         assert running.ask("/metrics").status_code == 200
-        assert running.metric("gateway_audit_entries_total", kind="call") == 4
+        assert running.metric("gateway_audit_entries_total", kind="call") == 5
         assert running.metric("gateway_audit_dropped_total") == 0
         folder = running.folder
         running.stop()
@@ -90,12 +90,19 @@ def test_what_an_auditor_asks_for_is_there() -> None:
             "hunter2" in json.dumps(entry) or "platform-key" in json.dumps(entry) for entry in told
         )
         calls = [
-            (entry["event"], entry.get("route"), entry.get("consumer"), entry["code"], entry["status"])
+            (
+                entry["event"],
+                entry.get("route"),
+                entry.get("consumer"),
+                entry.get("code"),
+                entry.get("status"),
+            )
             for entry in told
             if entry["kind"] == "call"
         ]
         assert calls == [
             ("refused", "games", None, "UNAUTHENTICATED", 401),
+            ("sent", "wallet", "aurora", None, None),
             ("failed", "wallet", "aurora", "UPSTREAM_UNREACHABLE", 502),
             ("refused", None, None, "ROUTE_NOT_FOUND", 404),
             ("rejected", None, None, "BAD_REQUEST", 400),
