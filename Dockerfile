@@ -20,9 +20,10 @@ RUN groupadd --system --gid 10001 gateway \
 COPY --from=build /opt/gateway /opt/gateway
 COPY routes.yaml /etc/gateway/routes.yaml
 COPY policies /etc/gateway/policies
+RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/gateway
 USER 10001:10001
 WORKDIR /var/lib/gateway
-# Nothing is written outside of /tmp (sockets of the gateway's own processes; tests/scenarios/test_read_only.py): run with
+# Nothing is written outside of /tmp and, with an audit log, server.state_dir (sockets of the gateway's own processes; tests/scenarios/test_read_only.py): run with
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges -p 8080:8080 \
 #     -v ./routes.yaml:/etc/gateway/routes.yaml:ro ...
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GATEWAY_CONFIG=/etc/gateway/routes.yaml

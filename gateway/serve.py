@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from typing import Any
 
 import uvicorn
@@ -22,9 +23,32 @@ from gateway.config import Config, ConfigError, check_workers, load, render_find
 from gateway.logs import log_crashes, mask_by, set_up
 from gateway.supervisor import Supervisor
 
+ADMIN_HEAD_SECONDS = 10.0
+"""How long a connection to the admin port may say nothing that is a request."""
+ADMIN_CONNECTIONS = 200
+"""Beyond so many, those that have said nothing for longest make room."""
+
 
 class _AdminServer(uvicorn.Server):
-    """uvicorn without its own signal handling: the supervisor owns signals."""
+    """uvicorn without its own signal handling: the supervisor owns signals. And with a deadline for heads."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent: dict[Any, float] = {}
+        """Connections without a request under way → since when, in monotonic seconds."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every tenth of a second: hang up on whom nothing comes from."""
+        now = time.monotonic()
+        connections = self.server_state.connections
+        silent = [one for one in connections if one.cycle is None or one.cycle.response_complete]  # type: ignore[union-attr]
+        self._silent = {one: self._silent.get(one, now) for one in silent}
+        oldest = sorted(self._silent, key=self._silent.__getitem__)
+        for number, one in enumerate(oldest):
+            spare = len(connections) - number > ADMIN_CONNECTIONS
+            if spare or now - self._silent[one] >= ADMIN_HEAD_SECONDS:
+                one.transport.abort()
+        return await super().on_tick(counter)
 
     def install_signal_handlers(self) -> None:
         """Do nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -16,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+import uvicorn
 
+from gateway import serve as serve_module
 from gateway.config import load
 from gateway.serve import _authority, _serve, cannot_listen, serve
 from tests.scenarios.running import children_of, eventually, gateway, is_alive
@@ -189,3 +192,30 @@ def test_nobody_stays_behind_when_it_is_killed() -> None:
 def test_an_ipv6_address_is_shown_as_one_writes_it_in_a_url() -> None:
     assert _authority("::1", 8080) == "[::1]:8080"
     assert _authority("127.0.0.1", 8080) == "127.0.0.1:8080"
+
+
+async def test_the_admin_port_hangs_up_on_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_module, "ADMIN_HEAD_SECONDS", 0.3)
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await asyncio.sleep(0.6)  # longer than a head may take
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = serve_module._AdminServer(uvicorn.Config(app, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve([listener]))
+        port = listener.getsockname()[1]
+        asking, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        silent[0][1].write(b"GET /he")
+        for reader, _ in silent:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (await asyncio.wait_for(asking.read(12), 5)) == b"HTTP/1.1 204"
+        for _, one in [*silent, (asking, writer)]:
+            one.close()
+        server.should_exit = True
+        await serving
