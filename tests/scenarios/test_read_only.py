@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -79,6 +81,14 @@ def may_remount() -> bool:
         return False
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets in it (108 bytes, unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="gw-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
     "before",
     [
@@ -92,8 +102,8 @@ def may_remount() -> bool:
         ),
     ],
 )
-async def test_nothing_is_written_elsewhere(before: list[str], tmp_path: Path) -> None:
-    runtime = tmp_path / "runtime"
+async def test_nothing_is_written_elsewhere(before: list[str], tmp_path: Path, short: Path) -> None:
+    runtime = short / "r"
     runtime.mkdir()
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(WATCH)
