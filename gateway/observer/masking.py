@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
 from gateway.observer.card_numbers import FEWEST, has_many_digits, without_card_numbers
-from gateway.observer.redaction import REDACTED, is_secret
+from gateway.observer.redaction import PARAMETER, REDACTED, is_secret
 
 MASKED = "MASKED"
 """Stands for a person's data: the same for all of them, so that nobody can be told from another."""
@@ -36,7 +36,6 @@ _ENDINGS = (
 _LOCAL = r"[^\s@<>\"(),:;\[\]\\/=?&]"
 _EMAIL = re.compile(rf"(?<!{_LOCAL}){_LOCAL}++@[\w-]++(?:\.[\w-]++)+")
 """Possessive, and begun at the first character only: linear in whatever a caller sends."""
-_PARAMETER = re.compile(r"([^&;=]+)=([^&;]*)")
 _SEPARATOR = re.compile("([&;])")
 _DECODED_AGAIN = 2
 """Times: some values are encoded by whoever makes them, and once more on their way."""
@@ -203,7 +202,7 @@ class Masking:
                 return f"{name}={mark}"
             return f"{name}={REDACTED}" if secrets and unquote_plus(name) in secrets else parameter[0]
 
-        return _PARAMETER.sub(mask, query)
+        return PARAMETER.sub(mask, query)
 
     def _parameter(self, piece: str, secrets: Sequence[str]) -> str:
         name, equals, value = piece.partition("=")

@@ -188,3 +188,9 @@ def test_a_secret_within_a_value_goes_too(query: str) -> None:
 
 def test_a_secret_within_a_path_goes_too() -> None:
     assert "hunter2" not in Masking().path("/nowhere/token=hunter2")
+
+
+def test_names_that_a_configuration_calls_secret() -> None:
+    told = Masking().query("a=1&%6b=x;k=y&kk=z&pin=1", ("k",))
+    assert told == "a=1&%6b=REDACTED;k=REDACTED&kk=z&pin=REDACTED"
+    assert Masking().query("a=1&k=y&kk=z", ("k",)) == "a=1&k=REDACTED&kk=z"

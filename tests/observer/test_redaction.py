@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.observer.masking import Masking
 from gateway.observer.redaction import is_secret, redact_query, redact_target
 
 SECRETS = """authToken auth_token token hash sign sig signature key apiKey api_key x-api-key password PASSWORD
@@ -36,19 +35,6 @@ def test_what_is_no_parameter_stays() -> None:
     assert redact_query("=token=x") == "=token=REDACTED"
 
 
-def test_names_that_a_configuration_calls_secret() -> None:
-    assert redact_query("a=1&%6b=x;k=y&kk=z&pin=1", ("k",)) == "a=1&%6b=REDACTED;k=REDACTED&kk=z&pin=REDACTED"
-    assert redact_query("", ("k",)) == ""
-    assert redact_target("/k=1?k=2", ("k",)) == "/k=1?k=REDACTED"
-
-
 def test_targets_keep_their_path() -> None:
     assert redact_target("/v1/token=x") == "/v1/token=x"
     assert redact_target("/v1?token=x&a=?") == "/v1?token=REDACTED&a=?"
-
-
-def test_with_masking_a_persons_data_goes_too() -> None:
-    masking = Masking()
-    assert redact_query("email=a&k=b&page=2", ("k",), masking) == "email=MASKED&k=REDACTED&page=2"
-    assert redact_target("/p/bob?x=a@b.co", (), masking, "/p/:username") == "/p/MASKED?x=MASKED"
-    assert redact_target("/p/bob", (), masking) == "/p/bob"
