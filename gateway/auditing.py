@@ -30,7 +30,8 @@ class Auditing:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._control = HttpxControlClient()
+        self._control: HttpxControlClient | None = None
+        """Made for the first head that goes to a webhook: it reads all the authorities of the system."""
         self._clerk: Clerk | None = None
         self._config: Config | None = None
         """What says how the log is written; `_clerk` is None all the same where it could not be opened."""
@@ -88,6 +89,8 @@ class Auditing:
             raise AuditError(str(error)) from None
 
     async def _post(self, url: str, line: bytes) -> None:
+        if self._control is None:
+            self._control = HttpxControlClient()
         headers = {"content-type": "application/json"}
         answer = await self._control.request(
             "POST", url, headers=headers, content=line, timeout=WEBHOOK_SECONDS
@@ -152,7 +155,8 @@ class Auditing:
             await self._leave()
             self._config = None
         await asyncio.gather(*self._last_heads)
-        await self._control.close()
+        if self._control is not None:
+            await self._control.close()
 
 
 def _written_how(config: Config | None) -> tuple[AuditConfig, Path] | None:

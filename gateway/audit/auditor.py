@@ -35,6 +35,13 @@ Send = Callable[[Sequence[Entry]], Awaitable[None]]
 Forward = Callable[[Exchange], Awaitable[Response]]
 
 
+class UnrecordableError(Refused):
+    """A refusal of the auditor's own: BUSY, since what would happen could not be recorded. Nor is this."""
+
+    def __init__(self) -> None:
+        super().__init__("BUSY", "the audit log cannot be written just now")
+
+
 class Auditor:
     """One per worker. `send` returns when the entries it was given are on the disk, and raises where not."""
 
@@ -66,6 +73,8 @@ class Auditor:
         self.admit()
         try:
             response = await forward(exchange)
+        except UnrecordableError:
+            raise
         except Refused as refusal:
             await self.keep(self.call(exchange, "refused", refusal.code))
             raise
@@ -84,7 +93,11 @@ class Auditor:
 
     async def sent(self, exchange: Exchange) -> None:
         """A call on a wallet route is about to leave. Refused with BUSY where that cannot be recorded."""
-        await self.keep(self.call(exchange, "sent", ""))
+        try:
+            await self.keep(self.call(exchange, "sent", ""))
+        except UnrecordableError:
+            self.offer(self.call(exchange, "not sent", "BUSY"))  # the other entry may be written yet
+            raise
 
     async def _end(self, exchange: Exchange, event: str, code: str, status: int = 0) -> None:
         """Record how a call ended. What a wallet route answers waits for it a while, and is told in any case:
@@ -112,7 +125,7 @@ class Auditor:
         """What came is too broken to be a call. Its answer leaves when the future is done, or at once."""
         try:
             self.admit()
-        except Refused:
+        except UnrecordableError:
             return asyncio.get_running_loop().create_future()  # never done: nobody is told
         return self.offer(self.call(exchange, "rejected", code))
 
@@ -120,7 +133,7 @@ class Auditor:
         """Take a call on only where its entry will find room: what is under way bounds what waits."""
         if self._is_full() and self.config.on_full == "refuse":
             self._miss()
-            raise self._busy()
+            raise UnrecordableError
 
     def _miss(self) -> None:
         self.missed += 1
@@ -175,13 +188,13 @@ class Auditor:
             self._sending = asyncio.get_running_loop().create_task(self._send_all())
 
     async def keep(self, entry: Entry) -> None:
-        """Wait until an entry is on the disk. Refused with BUSY where that takes too long."""
+        """Wait until an entry is on the disk. UnrecordableError where that takes too long."""
         kept = self.offer(entry)
         if kept is None:
             return
         done, _ = await asyncio.wait([kept], timeout=PATIENCE_SECONDS)
         if not done and self.config.on_full == "refuse":
-            raise self._busy()
+            raise UnrecordableError
 
     @property
     def waiting(self) -> int:
@@ -190,10 +203,6 @@ class Auditor:
 
     def _is_full(self) -> bool:
         return self._stuck or self.waiting >= self.config.queue
-
-    @staticmethod
-    def _busy() -> Refused:
-        return Refused("BUSY", "the audit log cannot be written just now")
 
     async def _send_all(self) -> None:
         """Send what waits, a batch at a time, until nothing does; what fails is sent again."""

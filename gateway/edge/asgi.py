@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from gateway.audit.auditor import PATIENCE_SECONDS
 from gateway.edge.client_address import Network
 from gateway.edge.intake import Intake
 from gateway.edge.sampling import Sampling
@@ -29,8 +30,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-RECORDED_SECONDS = 5.0
-"""How long a rejection is held back for the audit log."""
 _UNWRITABLE = UpstreamError("UPSTREAM_INVALID", "the answer's status or fields are not valid", sent=Sent.YES)
 
 
@@ -74,7 +73,7 @@ class AsgiEntrance:
 
 async def _recorded(recorded: asyncio.Future[None] | None) -> None:
     if recorded is not None:
-        await asyncio.wait([recorded], timeout=RECORDED_SECONDS)
+        await asyncio.wait([recorded], timeout=PATIENCE_SECONDS)
 
 
 class _Call:

@@ -18,7 +18,7 @@ _PARTS = (
     "launchkey", "passphrase", "passwd", "password", "privatekey", "secret", "session", "signature", "token",
 )  # fmt: skip
 PARAMETER = re.compile(r"(?<![^&;])(=*[^&;=]+)=([^&;]*)")
-"""Name and value. Sought only where a parameter begins: from every letter on, a long word would take quadratic time."""
+"""Name and value. Sought where a parameter begins: from every letter on, a long word takes quadratic time."""
 
 
 @lru_cache(1024)

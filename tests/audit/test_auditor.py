@@ -214,8 +214,10 @@ async def test_a_call_on_a_wallet_route_is_sent_only_once_that_is_recorded(
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     disk.turns.clear()
     with pytest.raises(Refused, match="BUSY"):
-        await recording.sent(call(audited=True))
-    await recording.close(0.0)
+        await recording.watch(call(audited=True), recording.sent)  # type: ignore[arg-type]
+    disk.turns.set()
+    await recording.close()
+    assert disk.told()[1:] == [("sent", None, None), ("not sent", "BUSY", 503)], "and no refusal of its own"
 
 
 async def test_who_leaves_while_an_answer_waits_gets_none(disk: Disk) -> None:
