@@ -236,7 +236,7 @@ def test_interrupted(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_args: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gateway.cli.run_schema", interrupt)
+    monkeypatch.setattr("gateway.commands.run_schema", interrupt)
     assert type_("schema").status == 130
 
 

@@ -13,6 +13,7 @@ ELSEWHERE = {
     "config/configuration.py": "tests/config/test_loading.py",  # plain fields, filled by loading
     "config/server.py": "tests/config/test_models.py",  # models without behaviour
     "caching/origin.py": "tests/policies/test_cache.py",  # a cache's half that only the policy can drive
+    "commands.py": "tests/test_cli.py",  # commands are tried as they are typed
     "control.py": "tests/upstream/test_control.py",  # the protocol; its only implementation has the tests
     "observer/__main__.py": "tests/observer/test_process.py",
     "chain.py": "tests/test_policy.py",  # policies and what nests them are tried together
