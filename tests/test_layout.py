@@ -12,6 +12,7 @@ ELSEWHERE = {
     "__main__.py": "tests/scenarios/running.py",  # every scenario starts it
     "config/configuration.py": "tests/config/test_loading.py",  # plain fields, filled by loading
     "config/server.py": "tests/config/test_models.py",  # models without behaviour
+    "config/telemetry.py": "tests/config/test_models.py",  # likewise
     "caching/origin.py": "tests/policies/test_cache.py",  # a cache's half that only the policy can drive
     "commands.py": "tests/test_cli.py",  # commands are tried as they are typed
     "control.py": "tests/upstream/test_control.py",  # the protocol; its only implementation has the tests

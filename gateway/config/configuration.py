@@ -9,7 +9,8 @@ from pathlib import Path
 from gateway.audit.settings import AuditConfig
 from gateway.config.findings import Finding, Place
 from gateway.config.models import ProviderConfig, RouteConfig
-from gateway.config.server import ServerConfig, TelemetryConfig, TlsConfig
+from gateway.config.server import ServerConfig, TlsConfig
+from gateway.config.telemetry import TelemetryConfig
 from gateway.consumers import Consumer, ConsumerConfig
 from gateway.policy import PolicyConfig
 from gateway.upstream.settings import UpstreamConfig

@@ -15,7 +15,8 @@ from pydantic import (
 
 from gateway.audit.settings import AuditConfig
 from gateway.config.paths import check_path, check_rewrite
-from gateway.config.server import ServerConfig, Settings, TelemetryConfig
+from gateway.config.server import ServerConfig, Settings
+from gateway.config.telemetry import TelemetryConfig
 from gateway.consumers import ConsumerConfig, CredentialConfig
 from gateway.mistakes import Mistake
 from gateway.networks import Network

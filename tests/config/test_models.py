@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.models import MatchConfig, RoutesFile
-from gateway.config.server import AdminConfig, MaskConfig, ServerConfig, TelemetryConfig, TracesConfig
+from gateway.config.server import AdminConfig, ServerConfig
+from gateway.config.telemetry import MaskConfig, TelemetryConfig, TracesConfig
 from gateway.stores import Stores
 
 
