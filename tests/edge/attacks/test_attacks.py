@@ -6,14 +6,13 @@ Whether something was smuggled is what the origin saw, not what the caller got.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from tests.edge.attacks.cases import CASES, Case
-from tests.edge.attacks.conversation import AFTER, attack, converse, origin_in_a_thread
+from tests.edge.attacks.conversation import AFTER, attack, converse
 from tests.edge.attacks.recording import RecordingOrigin
-from tests.scenarios.running import Gateway, gateway
+from tests.scenarios.running import Gateway
 
 CONFIG = """
     version: 1
@@ -25,18 +24,6 @@ CONFIG = """
       - {{name: after, match: {{methods: [GET, POST], path: /after}}, upstream: origin}}
       - {{name: smuggled, match: {{methods: [GET, POST], path: /smuggled}}, upstream: origin}}
 """
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[RecordingOrigin]:
-    with origin_in_a_thread() as recording:
-        yield recording
-
-
-@pytest.fixture(scope="module")
-def edge(origin: RecordingOrigin) -> Iterator[Gateway]:
-    with gateway(CONFIG.format(port=origin.port)) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

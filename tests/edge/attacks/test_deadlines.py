@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.edge.attacks.conversation import origin_in_a_thread
 from tests.edge.attacks.raw import get, outlast, told
 from tests.edge.attacks.recording import RecordingOrigin
 from tests.scenarios.running import Gateway, gateway
@@ -86,12 +85,6 @@ SLOW = [
         2,
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[RecordingOrigin]:
-    with origin_in_a_thread() as recording:
-        yield recording
 
 
 @pytest.fixture(scope="module")

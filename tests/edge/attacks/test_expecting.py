@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,10 +16,11 @@ import pytest
 from tests.edge.attacks.caller import PATIENCE_SECONDS, Caller
 from tests.edge.attacks.cases import SMUGGLED
 from tests.edge.attacks.hostile import HostileOrigin, Visit, echo, hostile_origin
-from tests.scenarios.running import Gateway, gateway
+from tests.scenarios.running import Gateway
 
 pytestmark = pytest.mark.attack(11)
 
+ORIGIN = hostile_origin
 CONFIG = """
     version: 1
     upstreams:
@@ -85,18 +85,6 @@ CASES = (
     Early("noise before the body", says=b"noise", status=502, body=b"UPSTREAM_INVALID"),
     HALF._replace(name="noise in the body", says=b"noise", status=502, body=b"UPSTREAM_INVALID"),
 )
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[HostileOrigin]:
-    with hostile_origin() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def edge(origin: HostileOrigin) -> Iterator[Gateway]:
-    with gateway(CONFIG.format(port=origin.port)) as running:
-        yield running
 
 
 def play(case: Early, visit: Visit) -> None:

@@ -13,7 +13,7 @@ import trustme
 
 from tests.edge.attacks import frames
 from tests.edge.attacks.cases import HOST, SMUGGLED, Case, get
-from tests.edge.attacks.conversation import attack, origin_in_a_thread
+from tests.edge.attacks.conversation import attack
 from tests.edge.attacks.frames import (
     CONTINUATION,
     DATA,
@@ -81,18 +81,6 @@ INBOUND = [
          lambda request: not request.values("http2-settings")),
     Case(22, "pseudo-header over 1.1", get(b":path: /smuggled\r\n") + SMUGGLED),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[RecordingOrigin]:
-    with origin_in_a_thread() as recording:
-        yield recording
-
-
-@pytest.fixture(scope="module")
-def edge(origin: RecordingOrigin) -> Iterator[Gateway]:
-    with gateway(CONFIG.format(port=origin.port)) as running:
-        yield running
 
 
 @pytest.mark.attack(22)

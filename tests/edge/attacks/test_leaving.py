@@ -20,6 +20,7 @@ from tests.scenarios.running import Gateway, eventually, gateway
 
 pytestmark = pytest.mark.attack(24)
 
+ORIGIN = hostile_origin
 CONFIG = """
     version: 1
     upstreams:
@@ -87,12 +88,6 @@ STAGES = (
     ),
     Stage("with an answer unread", says=HEAD.replace(b"1000", b"90000000") + b"x" * 1_000_000),
 )
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[HostileOrigin]:
-    with hostile_origin() as origin:
-        yield origin
 
 
 @pytest.fixture(scope="module")

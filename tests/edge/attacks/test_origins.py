@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -19,8 +18,9 @@ import pytest
 from tests.edge.attacks.caller import PATIENCE_SECONDS, Caller, Told
 from tests.edge.attacks.hostile import HostileOrigin, Visit, hostile_origin
 from tests.edge.attacks.origins import CASES, Misdeed
-from tests.scenarios.running import Gateway, gateway
+from tests.scenarios.running import Gateway
 
+ORIGIN = hostile_origin
 CONFIG = """
     version: 1
     upstreams:
@@ -70,18 +70,6 @@ class Cues:
         """Nobody waits any longer."""
         self.has_head.set()
         self.has_all.set()
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[HostileOrigin]:
-    with hostile_origin() as origin:
-        yield origin
-
-
-@pytest.fixture(scope="module")
-def edge(origin: HostileOrigin) -> Iterator[Gateway]:
-    with gateway(CONFIG.format(port=origin.port)) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

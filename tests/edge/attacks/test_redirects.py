@@ -14,6 +14,7 @@ from tests.scenarios.running import Gateway, eventually, gateway
 
 pytestmark = pytest.mark.attack(28)
 
+ORIGIN = hostile_origin
 CONFIG = """
     version: 1
     upstreams:
@@ -54,12 +55,6 @@ def trap() -> Iterator[HostileOrigin]:
     """Where nobody may ever connect to."""
     with hostile_origin() as trap:
         yield trap
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[HostileOrigin]:
-    with hostile_origin() as origin:
-        yield origin
 
 
 @pytest.fixture(scope="module")
